@@ -1,0 +1,83 @@
+"""Mobile-Former with its released ImageNet classification head (Mobile-Former, section 3.4)."""
+
+import torch
+import torch.nn.functional as F
+from mmengine.model import BaseModule
+from mmengine.model.weight_init import trunc_normal_init
+from torch import nn
+
+from mfdet.layers import MobileToFormer, channel_shuffle
+from mfdet.layers.mobile import pointwise
+from mfdet.models.mobile_former import ARCHS, MobileFormer
+
+
+class ClassificationHead(BaseModule):
+    """One more Mobile→Former, 1×1 convolution to 6C, global pool, first token appended, two linear layers.
+
+    Args:
+        channels: channels C of the last map.
+        token_dim: width d of a token, 0 if there are none.
+        feature_dim: width of the hidden linear layer.
+        num_classes: number of classes K.
+        groups: groups of the 1×1 convolution.
+        dropout: dropout before the last layer.
+    """
+
+    def __init__(self, channels, token_dim, feature_dim, num_classes, groups=1, dropout=0.0):
+        super().__init__()
+        self.groups = groups
+        self.mobile_to_former = MobileToFormer(channels, token_dim) if token_dim else None
+        self.expand = pointwise(channels, 6 * channels, groups, act_cfg=dict(type='ReLU6'))
+        self.fc = nn.Linear(6 * channels + token_dim, feature_dim)
+        self.bn = nn.BatchNorm1d(feature_dim)
+        self.dropout = nn.Dropout(dropout)
+        self.classifier = nn.Linear(feature_dim, num_classes)
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                trunc_normal_init(module, std=0.02)
+
+    def forward(self, x, tokens):
+        """Map x (B, C, H, W) and tokens (B, M, d) or None to logits (B, K)."""
+        pooled = F.hardswish(self.expand(channel_shuffle(x, self.groups)).mean((-2, -1)))
+        if self.mobile_to_former is not None:
+            tokens, _ = self.mobile_to_former(x, tokens)
+            pooled = torch.cat([pooled, tokens[:, 0]], dim=1)
+        features = F.hardswish(self.bn(self.fc(pooled)))
+        return self.classifier(self.dropout(features))
+
+
+class MobileFormerClassifier(BaseModule):
+    """Image classifier in the released form.
+
+    ``model(x)`` gives logits (B, num_classes) for images (B, 3, H, W); ``model.backbone(x)`` the tuple of maps at
+    strides 4, 8, 16 and 32.
+
+    Args:
+        arch: variant, see :class:`mfdet.models.MobileFormer`.
+        num_classes: number of classes.
+        dropout: dropout before the last layer (0.3 for 508m and 294m when the released weights were trained).
+        backbone_cfg: further arguments of the backbone; ``out_indices`` stays at all four strides.
+
+    Raises:
+        ValueError: an argument is out of its range; the message names it.
+    """
+
+    def __init__(self, arch, num_classes=1000, dropout=0.0, **backbone_cfg):
+        super().__init__()
+        if 'out_indices' in backbone_cfg:
+            raise ValueError('out_indices cannot be chosen for a classifier: its head needs the last stage')
+        self.backbone = MobileFormer(arch, **backbone_cfg)
+        spec = ARCHS[arch]
+        self.head = ClassificationHead(
+            self.backbone.out_channels[-1],
+            self.backbone.token_dim if self.backbone.num_tokens else 0,
+            spec['feature_dim'],
+            num_classes,
+            spec.get('groups', 1),
+            dropout,
+        )
+
+    def forward(self, x):
+        """Map images (B, 3, H, W) to logits (B, num_classes)."""
+        maps, tokens = self.backbone.forward_with_tokens(x)
+        return self.head(maps[-1], tokens)
