@@ -1,8 +1,10 @@
-"""What every command shares: how a user's mistake ends it."""
+"""What every command shares: how a user's mistake ends it, and what it needs installed."""
 
 import functools
+import importlib.util
 import sys
 
+from mfdet import compat
 from mfdet.errors import InputError
 
 
@@ -21,3 +23,18 @@ def command(main):
             return 130
 
     return wrapped
+
+
+def check_environment():
+    """Check that what training needs is installed, and that it is not overwritten by another distribution.
+
+    Raises:
+        InputError: a package is missing or clashes; the message says what to install or uninstall.
+    """
+    missing = [name for name in ('torch', 'mmengine', 'mmcv', 'mmdet') if importlib.util.find_spec(name) is None]
+    if missing:
+        raise InputError(
+            f'{" and ".join(missing)} cannot be found; install what this needs: pip install "mfdet[train]"'
+        )
+    compat.check_distributions()
+    compat.check_opencv()

@@ -115,9 +115,7 @@ class MobileDownsample(nn.Module):
         groups: groups of the 1×1 convolutions.
     """
 
-    def __init__(
-        self, in_channels, out_channels, expand_ratio1, expand_ratio2, token_dim, dynamic_relu=True, groups=1
-    ):
+    def __init__(self, in_channels, out_channels, expand_ratio1, expand_ratio2, token_dim, dynamic_relu=True, groups=1):
         super().__init__()
         self.shuffle1, self.shuffle2 = (in_channels, out_channels) if groups > 1 else (1, 1)
         self.depthwise1 = depthwise(in_channels, expand_ratio1, stride=2)

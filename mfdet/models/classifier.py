@@ -79,5 +79,5 @@ class MobileFormerClassifier(BaseModule):
 
     def forward(self, x):
         """Map images (B, 3, H, W) to logits (B, num_classes)."""
-        maps, tokens = self.backbone.forward_with_tokens(x)
+        maps, tokens = self.backbone(x, return_tokens=True)
         return self.head(maps[-1], tokens)

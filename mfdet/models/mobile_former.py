@@ -162,7 +162,8 @@ class MobileFormer(BaseModule):
         self.norm_eval = norm_eval
 
         stages = spec['stages'][: max(out_indices) + 2]
-        drop_paths = iter(torch.linspace(0, drop_path_rate, sum(map(len, stages))).tolist())
+        depth = sum(map(len, stages))
+        drop_paths = iter([drop_path_rate * i / (depth - 1) for i in range(depth)])
         channels = spec['stem_channels']
         if self.num_tokens:
             self.tokens = nn.Parameter(torch.empty(self.num_tokens, self.token_dim))
@@ -258,8 +259,17 @@ class MobileFormer(BaseModule):
                         module.eval()
         return self
 
-    def forward_with_tokens(self, x):
-        """Map images (B, 3, H, W) to the chosen maps, a tuple of (B, C, H/s, W/s), and the tokens (B, M, d) or None."""
+    def forward(self, x, return_tokens=False):
+        """Compute the maps of a batch of images.
+
+        Args:
+            x: images (B, 3, H, W).
+            return_tokens: return the tokens after the last block as well.
+
+        Returns:
+            A tuple of maps (B, C, ceil(H/s), ceil(W/s)), one for each of ``out_indices``; with ``return_tokens`` the
+            pair of that tuple and the tokens (B, M, d), None where there are none.
+        """
         tokens = self.tokens.expand(len(x), -1, -1) if self.num_tokens else None
         x = self.stem(x)
         maps = []
@@ -272,8 +282,4 @@ class MobileFormer(BaseModule):
             x, tokens = outputs if isinstance(block, MobileFormerBlock) else (outputs, tokens)
             if i in self.out_ends:
                 maps.append(x)
-        return tuple(maps), tokens
-
-    def forward(self, x):
-        """Map images (B, 3, H, W) to a tuple of maps (B, C, ceil(H/s), ceil(W/s)), one for each of ``out_indices``."""
-        return self.forward_with_tokens(x)[0]
+        return (tuple(maps), tokens) if return_tokens else tuple(maps)

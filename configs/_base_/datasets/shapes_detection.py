@@ -1,0 +1,45 @@
+# Generated shapes, 6 classes, 128×128: no files needed. Validation images come from another seed.
+image_size = (128, 128)
+train_dataloader = dict(
+    batch_size=16,
+    num_workers=1,
+    persistent_workers=True,
+    sampler=dict(type='DefaultSampler', shuffle=True),
+    dataset=dict(
+        type='ShapesDataset',
+        length=2000,
+        seed=0,
+        image_size=image_size,
+        pipeline=[
+            dict(type='GenerateShapes'),
+            dict(type='LoadAnnotations', with_bbox=True),
+            dict(type='RandomFlip', prob=0.5),
+            dict(type='PackDetInputs'),
+        ],
+    ),
+)
+val_dataloader = dict(
+    batch_size=16,
+    num_workers=1,
+    persistent_workers=True,
+    drop_last=False,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        type='ShapesDataset',
+        length=300,
+        seed=1,
+        image_size=image_size,
+        test_mode=True,
+        pipeline=[
+            dict(type='GenerateShapes'),
+            dict(type='LoadAnnotations', with_bbox=True),
+            dict(
+                type='PackDetInputs',
+                meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor', 'instances'),
+            ),
+        ],
+    ),
+)
+test_dataloader = val_dataloader
+val_evaluator = dict(type='MfdetCocoMetric')
+test_evaluator = val_evaluator

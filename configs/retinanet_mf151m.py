@@ -1,0 +1,9 @@
+# RetinaNet with Mobile-Former-151M, 1× on COCO (Table 8 of the paper).
+# Start from ImageNet weights with --backbone-weights mobile-former-151m.pth.tar.
+_base_ = [
+    '_base_/models/retinanet_mf.py',
+    '_base_/datasets/coco_detection.py',
+    '_base_/schedules/schedule_1x.py',
+    '_base_/runtime/default.py',
+]
+model = dict(backbone=dict(arch='151m'), neck=dict(in_channels=[32, 88, 128]))

@@ -1,0 +1,17 @@
+# A small RetinaNet on generated shapes: trains in a few minutes on two CPU cores (`make demo`).
+_base_ = [
+    '../_base_/models/retinanet_mf_small.py',
+    '../_base_/datasets/shapes_detection.py',
+    '../_base_/schedules/schedule_scratch.py',
+    '../_base_/runtime/default.py',
+]
+model = dict(
+    backbone=dict(arch='26m'),
+    neck=dict(in_channels=[24, 64, 96], num_outs=3, add_extra_convs=False),
+    bbox_head=dict(
+        num_classes=6,
+        anchor_generator=dict(strides=[8, 16, 32], octave_base_scale=2.5),
+    ),
+)
+train_cfg = dict(max_epochs=12, val_interval=4)
+default_hooks = dict(logger=dict(interval=25))

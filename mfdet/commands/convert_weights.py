@@ -1,0 +1,46 @@
+"""Convert a released Mobile-Former checkpoint to the layout of this project."""
+
+import argparse
+import os
+
+from mfdet.commands._run import check_environment, command
+from mfdet.errors import InputError
+
+EXAMPLE = """example:
+  python tools/convert_weights.py mobile-former-508m.pth.tar mobile_former_508m.pth"""
+
+
+def build_parser():
+    """Return the argument parser."""
+    parser = argparse.ArgumentParser(
+        'convert_weights.py', description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('src', help='released file: weights under "state_dict" or bare, with or without "module."')
+    parser.add_argument('dst', help='file to write: {"state_dict": weights, "meta": {"arch", "num_classes"}}')
+    return parser
+
+
+@command
+def main(argv=None):
+    """Run the command; returns the exit code."""
+    args = build_parser().parse_args(argv)
+    check_environment()
+    import torch
+
+    from mfdet.models.find_arch import find_arch
+    from mfdet.weights import convert_official, is_official, read_checkpoint, state_dict_of
+
+    weights = state_dict_of(read_checkpoint(args.src), args.src)
+    if not is_official(weights):
+        raise InputError(f'{args.src} is not in the released layout: it has no entry "tokens.weight"')
+    try:
+        weights = convert_official(weights)
+    except InputError as error:
+        raise InputError(f'{args.src}: {error}') from error
+    arch, num_classes = find_arch(weights, args.src)
+    if not os.path.isdir(os.path.dirname(args.dst) or '.'):
+        raise InputError(f'{args.dst}: its folder does not exist')
+    part = f'{args.dst}.part'
+    torch.save(dict(state_dict=weights, meta=dict(arch=arch, num_classes=num_classes)), part)
+    os.replace(part, args.dst)
+    print(f'{args.dst}: Mobile-Former {arch}, {num_classes} classes, {len(weights)} entries')

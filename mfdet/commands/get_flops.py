@@ -1,0 +1,52 @@
+"""Count parameters and multiply-adds (MAdds) of a detector, as the paper counts them."""
+
+import argparse
+import json
+
+from mfdet.commands._run import check_environment, command
+from mfdet.errors import InputError
+
+EXAMPLE = """example:
+  python tools/get_flops.py configs/retinanet_mf508m.py --shape 800 1333 --json"""
+
+
+def build_parser():
+    """Return the argument parser."""
+    parser = argparse.ArgumentParser(
+        'get_flops.py', description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('config', help='config file, such as configs/retinanet_mf508m.py')
+    parser.add_argument('--shape', type=int, nargs=2, default=(800, 1333), metavar=('H', 'W'), help='image in pixels')
+    parser.add_argument('--json', action='store_true', help='print params, madds, backbone_params, backbone_madds')
+    return parser
+
+
+@command
+def main(argv=None):
+    """Run the command; returns the exit code."""
+    args = build_parser().parse_args(argv)
+    if min(args.shape) < 1:
+        raise InputError(f'--shape must be two positive numbers, height and width, got {args.shape[0]} {args.shape[1]}')
+    check_environment()
+    from mmdet.registry import MODELS
+    from mmengine.registry import init_default_scope
+
+    import mfdet.register  # noqa: F401
+    from mfdet.complexity import count_complexity
+    from mfdet.engine.config import load_config
+
+    config = load_config(args.config)
+    init_default_scope('mmdet')
+    config.model.pop('data_preprocessor', None)  # its padding would depend on the image
+    model = MODELS.build(config.model)
+    cost = count_complexity(model, args.shape)
+    if args.json:
+        params, madds = cost.parts['backbone']
+        print(json.dumps(dict(params=cost.params, madds=cost.madds, backbone_params=params, backbone_madds=madds)))
+        return
+    print(f'{args.config} at {args.shape[0]}×{args.shape[1]} (height × width)\n')
+    print(f'{"part":<20}{"params M":>12}{"MAdds G":>12}')
+    for name, (params, madds) in cost.parts.items():
+        if params:
+            print(f'{name:<20}{params / 1e6:>12.3f}{madds / 1e9:>12.3f}')
+    print(f'{"total":<20}{cost.params / 1e6:>12.3f}{cost.madds / 1e9:>12.3f}')

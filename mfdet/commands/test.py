@@ -1,0 +1,77 @@
+"""Test a detector on a data set: COCO metrics in all and for each class."""
+
+import argparse
+import os
+import shutil
+import tempfile
+
+from mfdet.commands._run import check_environment, command
+from mfdet.commands.train import add_common_options, add_data_options, data_pair, prepare
+from mfdet.errors import InputError
+
+EXAMPLE = """example:
+  python tools/test.py configs/shapes/retinanet_mf26m.py work_dirs/retinanet_mf26m/epoch_12.pth --show-dir pictures"""
+
+
+def build_parser():
+    """Return the argument parser."""
+    parser = argparse.ArgumentParser(
+        'test.py', description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('config', help='config file, the one of the training')
+    parser.add_argument('checkpoint', help='checkpoint of the training')
+    add_data_options(parser, ('val',))
+    parser.add_argument('--out', metavar='FILE', help='write the detections, COCO results JSON')
+    parser.add_argument('--show-dir', metavar='DIR', help='draw ground truth and detections into DIR')
+    parser.add_argument('--score-thr', type=float, default=0.3, help='least score to draw (default 0.3)')
+    add_common_options(parser)
+    return parser
+
+
+def build_config(args, results_dir):
+    """Turn parsed options into the config of the run, all of it checked.
+
+    Raises:
+        InputError: an option, the config, the checkpoint or the data is wrong.
+    """
+    from mfdet.engine.checkpoint import checkpoint_classes
+    from mfdet.engine.config import check_data, load_config, set_classes, set_data
+
+    config = load_config(args.config, args.cfg_options)
+    set_data(config, args.data_root, val=data_pair(args, 'val'))
+    classes = checkpoint_classes(args.checkpoint)
+    if classes:
+        set_classes(config, classes)
+    check_data(config, ('test',))
+    if args.out and not os.path.isdir(os.path.dirname(args.out) or '.'):
+        raise InputError(f'--out {args.out}: its folder does not exist')
+    prepare(config, args)
+    config.load_from = args.checkpoint
+    config.model.backbone.pop('init_cfg', None)  # the checkpoint holds all weights
+    evaluators = config.test_evaluator if isinstance(config.test_evaluator, list) else [config.test_evaluator]
+    for evaluator in evaluators:
+        evaluator.classwise = True
+        evaluator.outfile_prefix = os.path.join(results_dir, 'results')
+    if args.show_dir:
+        hook = dict(type='DrawDetectionsHook', out_dir=args.show_dir, score_thr=args.score_thr)
+        config.custom_hooks = [*config.get('custom_hooks', []), hook]
+    return config
+
+
+@command
+def main(argv=None):
+    """Run the command; returns the exit code."""
+    args = build_parser().parse_args(argv)
+    check_environment()
+    import mfdet.register  # noqa: F401
+    from mfdet.engine.runner import ConsoleRunner
+
+    with tempfile.TemporaryDirectory() as results_dir:
+        runner = ConsoleRunner.from_cfg(build_config(args, results_dir))
+        runner.test()
+        results = os.path.join(results_dir, 'results.bbox.json')
+        if args.out and os.path.isfile(results):
+            part = f'{args.out}.part'
+            shutil.copyfile(results, part)
+            os.replace(part, args.out)
+            runner.logger.info(f'Detections are in {args.out}')

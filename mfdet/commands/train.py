@@ -1,0 +1,133 @@
+"""Train a detector."""
+
+import argparse
+import os
+
+from mfdet.commands._run import check_environment, command
+from mfdet.errors import InputError
+
+EXAMPLE = """examples:
+  python tools/train.py configs/shapes/retinanet_mf26m.py
+  python tools/train.py configs/retinanet_mf508m.py --backbone-weights mobile-former-508m.pth.tar
+  python tools/train.py configs/small/retinanet_mf151m.py --data-root cells \\
+      --train-ann train.json --train-images images --val-ann val.json --val-images images"""
+
+
+def add_data_options(parser, splits):
+    """Add ``--data-root`` and, for each of ``splits``, ``--<split>-ann`` and ``--<split>-images``."""
+    parser.add_argument('--data-root', metavar='DIR', help="folder of the data, in place of the config's")
+    for split in splits:
+        parser.add_argument(f'--{split}-ann', metavar='FILE', help=f'{split} annotations, COCO JSON, under the root')
+        parser.add_argument(f'--{split}-images', metavar='DIR', help=f'{split} images, under the root')
+
+
+def data_pair(args, split):
+    """Return (annotation file, image folder) of a split from parsed options, None if neither is given."""
+    pair = getattr(args, f'{split}_ann'), getattr(args, f'{split}_images')
+    if None in pair and pair != (None, None):
+        raise InputError(f'--{split}-ann and --{split}-images belong together; give both')
+    return None if None in pair else pair
+
+
+def add_common_options(parser):
+    """Add the options that training and testing share."""
+    from mmengine.config import DictAction
+
+    parser.add_argument('--work-dir', metavar='DIR', help='where results go (default work_dirs/<config name>)')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='K=V', help='override config entries')
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default='pytorch' if 'TORCHELASTIC_RUN_ID' in os.environ else 'none',
+        help='how several processes were started; torchrun is recognised by itself',
+    )
+    parser.add_argument('--local-rank', '--local_rank', type=int, default=0, help=argparse.SUPPRESS)
+
+
+def prepare(config, args):
+    """Apply the options of :func:`add_common_options` to a config."""
+    import torch
+
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    config.launcher = args.launcher
+    name = os.path.splitext(os.path.basename(args.config))[0]
+    config.work_dir = args.work_dir or config.get('work_dir') or os.path.join('work_dirs', name)
+    if args.launcher != 'none' and not torch.cuda.is_available():
+        config.env_cfg.dist_cfg.backend = 'gloo'
+    try:
+        os.makedirs(config.work_dir, exist_ok=True)
+    except OSError as error:
+        raise InputError(f'--work-dir {config.work_dir} cannot be made: {error.strerror}') from error
+
+
+def build_parser():
+    """Return the argument parser."""
+    parser = argparse.ArgumentParser(
+        'train.py', description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('config', help='config file, such as configs/retinanet_mf508m.py')
+    add_data_options(parser, ('train', 'val'))
+    parser.add_argument('--backbone-weights', metavar='FILE', help='released or converted ImageNet weights')
+    parser.add_argument('--resume', nargs='?', const='auto', metavar='CKPT', help='go on from CKPT or the latest')
+    parser.add_argument('--amp', action='store_true', help='automatic mixed precision')
+    parser.add_argument('--auto-scale-lr', action='store_true', help="scale the rate to the batch, from the config's")
+    add_common_options(parser)
+    return parser
+
+
+def latest_checkpoint(work_dir):
+    """Return the newest checkpoint that a work directory names, None if there is none."""
+    from mmengine.runner import find_latest_checkpoint
+
+    return find_latest_checkpoint(work_dir)
+
+
+def build_config(args):
+    """Turn parsed options into the config of the run, all of it checked.
+
+    Raises:
+        InputError: an option, the config or the data is wrong.
+    """
+    from mfdet.engine.config import check_data, load_config, set_data
+
+    config = load_config(args.config, args.cfg_options)
+    train, val = data_pair(args, 'train'), data_pair(args, 'val')
+    if train and not val:
+        raise InputError(
+            '--train-ann needs --val-ann and --val-images too; give the training pair if there is no other'
+        )
+    set_data(config, args.data_root, train, val)
+    check_data(config, ('train', 'val'))
+    prepare(config, args)
+    if args.backbone_weights:
+        config.model.backbone.init_cfg = dict(type='Pretrained', checkpoint=args.backbone_weights)
+    if args.amp:
+        config.optim_wrapper.type = 'AmpOptimWrapper'
+        config.optim_wrapper.loss_scale = 'dynamic'
+    if args.auto_scale_lr:
+        if 'base_batch_size' not in config.get('auto_scale_lr', {}):
+            raise InputError(f'--auto-scale-lr needs auto_scale_lr = dict(base_batch_size=...) in {args.config}')
+        config.auto_scale_lr.enable = True
+    if args.resume:
+        config.resume = True
+        config.load_from = latest_checkpoint(config.work_dir) if args.resume == 'auto' else args.resume
+        if config.load_from is None:
+            raise InputError(f'--resume: {config.work_dir} holds no checkpoint yet; leave --resume out to start anew')
+    return config
+
+
+@command
+def main(argv=None):
+    """Run the command; returns the exit code."""
+    args = build_parser().parse_args(argv)
+    check_environment()
+    config = build_config(args)
+    import mfdet.register  # noqa: F401
+    from mfdet.engine.runner import ConsoleRunner
+
+    runner = ConsoleRunner.from_cfg(config)
+    if not args.resume and not config.model.backbone.get('init_cfg'):
+        runner.logger.info(
+            'The backbone starts from scratch; --backbone-weights FILE starts it from released ImageNet weights'
+        )
+    runner.train()

@@ -1,0 +1,65 @@
+"""Parameters and multiply-adds (MAdds) of a model, counted as the paper counts them."""
+
+import dataclasses
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from mfdet.layers import DynamicReLU
+
+
+@dataclasses.dataclass
+class Complexity:
+    """Cost of one forward pass; ``parts`` maps each top-level module to its own (params, madds)."""
+
+    params: int
+    madds: int
+    parts: dict
+
+
+def count_complexity(model, shape, forward=None):
+    """Count parameters and MAdds of a model for one image.
+
+    One MAdd is one multiply-add of a convolution, a linear layer or an attention product; a dynamic ReLU adds 2 per
+    element it touches. Normalisation, activations, additions and resizing are not counted. BatchNorm parameters count
+    as parameters. The model runs on torch's meta device, so nothing is computed and any size is quick.
+
+    Args:
+        model: a module built on any device; it is moved to the meta device and cannot be used afterwards.
+        shape: (H, W) of the image in pixels.
+        forward: method to count, called with a (1, 3, H, W) tensor; None for ``model.forward``.
+
+    Returns:
+        Complexity: totals, and (params, madds) for each top-level module in ``parts``.
+    """
+    model = model.to('meta').eval().requires_grad_(False)
+    counter = FlopCounterMode(display=False)
+    relu_madds = 0
+
+    def count_relu(module, inputs, output):
+        nonlocal relu_madds
+        relu_madds += 2 * output.numel()
+
+    def total():
+        return counter.get_total_flops() // 2 + relu_madds
+
+    def metered(name, part_forward):  # a hook would miss detectors that call part.forward(x) instead of part(x)
+        def wrapped(*args, **kwargs):
+            before = total()
+            outputs = part_forward(*args, **kwargs)
+            madds[name] += total() - before
+            return outputs
+
+        return wrapped
+
+    for module in model.modules():
+        if isinstance(module, DynamicReLU):
+            module.register_forward_hook(count_relu)
+    madds = {}
+    for name, part in model.named_children():
+        madds[name] = 0
+        part.forward = metered(name, part.forward)
+    with counter:
+        (forward or model)(torch.empty(1, 3, *shape, device='meta'))
+    parts = {name: (sum(p.numel() for p in part.parameters()), madds[name]) for name, part in model.named_children()}
+    return Complexity(params=sum(p.numel() for p in model.parameters()), madds=total(), parts=parts)

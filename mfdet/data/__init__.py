@@ -1,0 +1,1 @@
+"""Data sets: how images and annotations reach the detector."""

@@ -1,0 +1,79 @@
+"""COCO-format data sets, with labels that follow class names rather than the order of a file."""
+
+import json
+import os
+
+from mmdet.datasets import CocoDataset
+from mmdet.datasets.api_wrappers import COCO
+from mmdet.registry import DATASETS
+
+from mfdet.errors import InputError
+
+
+class _CocoByName(COCO):
+    """COCO index whose category ids come in the order of the names asked for, not of the file."""
+
+    def get_cat_ids(self, cat_names=(), sup_names=(), cat_ids=()):
+        ids = super().get_cat_ids(cat_names, sup_names, cat_ids)
+        if cat_names:
+            names = list(cat_names)
+            ids.sort(key=lambda i: names.index(self.cats[i]['name']))
+        return ids
+
+
+@DATASETS.register_module()
+class MfdetCocoDataset(CocoDataset):
+    """mmdet's ``CocoDataset`` in which label ``i`` is always the category named ``metainfo['classes'][i]``.
+
+    mmdet numbers labels by the order of the categories in each annotation file, so that two files with the same
+    categories in another order swap classes in silence.
+    """
+
+    COCOAPI = _CocoByName
+
+    def load_data_list(self):
+        """Load the annotations.
+
+        Raises:
+            InputError: the file lacks one of the classes; it is named.
+        """
+        data_list = super().load_data_list()
+        if len(self.cat_ids) != len(self.metainfo['classes']):
+            names = {name for _, name in read_categories(self.ann_file)}
+            missing = [name for name in self.metainfo['classes'] if name not in names]
+            raise InputError(
+                f'{self.ann_file}: category {missing[0]!r} is missing; '
+                'its "categories" must list every class the model is trained on, once'
+            )
+        return data_list
+
+
+def read_categories(ann_file):
+    """Read the categories of a COCO annotation file.
+
+    Args:
+        ann_file: file name.
+
+    Returns:
+        list[tuple[int, str]]: (id, name), by rising id.
+
+    Raises:
+        InputError: the file is missing, no JSON, or lists no usable categories.
+    """
+    if not os.path.isfile(ann_file):
+        raise InputError(f'{ann_file}: no such annotation file')
+    try:
+        with open(ann_file, encoding='utf-8') as file:
+            content = json.load(file)
+    except ValueError as error:
+        raise InputError(f'{ann_file} is not JSON ({error}); expected a COCO annotation file') from error
+    try:
+        categories = sorted((int(category['id']), category['name']) for category in content['categories'])
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f'{ann_file} is no COCO annotation file: "categories" must be a list of {{"id": number, "name": text}}'
+        ) from error
+    names = [name for _, name in categories]
+    if not names or not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
+        raise InputError(f'{ann_file}: "categories" must hold at least one category, each with a name of its own')
+    return categories

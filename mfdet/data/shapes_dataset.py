@@ -1,0 +1,94 @@
+"""The generated shapes as an mmdet data set, for checks and demonstrations without any download."""
+
+from mmcv.transforms import BaseTransform
+from mmdet.datasets import BaseDetDataset
+from mmdet.registry import DATASETS, TRANSFORMS
+
+from mfdet.data.shapes import CLASSES, generate, layout
+from mfdet.errors import InputError
+
+
+@DATASETS.register_module()
+class ShapesDataset(BaseDetDataset):
+    """Generated shapes (:mod:`mfdet.data.shapes`) with ground truth; :class:`GenerateShapes` makes the images.
+
+    Annotations are made once, when the data set is loaded. ``img_path`` is a mere name, and image ids count from 1 as
+    in :func:`mfdet.data.shapes.to_coco`, which describes the same images for the same length, seed and size.
+
+    Args:
+        length (int): Number of images, at least 1.
+        seed (int): Number of the data set; give training and validation different ones.
+        image_size (tuple[int, int]): ``(height, width)`` in pixels.
+        filter_cfg (dict, optional): ``filter_empty_gt=True`` leaves out images without objects, except in test mode.
+        kwargs: Those of :class:`mmdet.datasets.BaseDetDataset` that need no file.
+
+    Raises:
+        InputError: ``length``, ``seed``, ``image_size``, ``filter_cfg`` or the classes in ``metainfo`` are not usable.
+    """
+
+    METAINFO = {
+        'classes': CLASSES,
+        'palette': [(220, 20, 60), (0, 90, 230), (240, 180, 0), (0, 160, 60), (190, 0, 200), (0, 190, 200)],
+    }
+
+    def __init__(self, length, seed=0, image_size=(192, 192), **kwargs):
+        if length < 1:
+            raise InputError(f'ShapesDataset: length is {length}, but must be at least 1')
+        self.length = length
+        self.seed = seed
+        self.image_size = image_size
+        super().__init__(**kwargs)
+
+    def load_data_list(self):
+        """Lay out every image; return one dict per image in mmdet's annotation format."""
+        if tuple(self.metainfo['classes']) != CLASSES:
+            raise InputError(f"ShapesDataset: metainfo['classes'] is given, but must be left out or be {CLASSES}")
+        data_list = []
+        for index in range(self.length):
+            placed = layout(index, self.seed, self.image_size)
+            height, width = placed.owner.shape
+            data_list.append(
+                {
+                    'img_id': index + 1,
+                    'img_path': f'shapes/{self.seed}/{index}',
+                    'height': height,
+                    'width': width,
+                    'shapes': {'index': index, 'seed': self.seed, 'size': self.image_size},
+                    'instances': [
+                        {'bbox': box, 'bbox_label': label, 'ignore_flag': 0}
+                        for box, label in zip(placed.boxes.tolist(), placed.labels.tolist(), strict=True)
+                    ],
+                }
+            )
+        return data_list
+
+    def filter_data(self):
+        """Apply ``filter_cfg``."""
+        unknown = set(self.filter_cfg or ()) - {'filter_empty_gt'}
+        if unknown:
+            raise InputError(f"ShapesDataset: filter_cfg has '{min(unknown)}', but only 'filter_empty_gt' is supported")
+        if self.test_mode or not (self.filter_cfg or {}).get('filter_empty_gt', False):
+            return self.data_list
+        return [data for data in self.data_list if data['instances']]
+
+
+@TRANSFORMS.register_module()
+class GenerateShapes(BaseTransform):
+    """Make the image of a :class:`ShapesDataset` entry; stands where ``LoadImageFromFile`` stands otherwise.
+
+    Required Keys: ``shapes``. Added Keys: ``img`` (uint8 (H, W, 3) BGR), ``img_shape`` and ``ori_shape`` (H, W), and
+    ``scale_factor`` (1, 1), which a detector needs to scale its boxes back where no Resize follows.
+    """
+
+    def transform(self, results):
+        """Add the image to ``results``; raise InputError where they are another data set's."""
+        if 'shapes' not in results:
+            raise InputError('GenerateShapes: the data set must be a ShapesDataset; files need LoadImageFromFile')
+        image = generate(**results['shapes']).image
+        results['img'] = image
+        results['img_shape'] = results['ori_shape'] = image.shape[:2]
+        results['scale_factor'] = (1.0, 1.0)
+        return results
+
+    def __repr__(self):
+        return f'{type(self).__name__}()'

@@ -1,0 +1,1 @@
+"""Training and testing around mmengine's Runner."""

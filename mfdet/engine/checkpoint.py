@@ -1,0 +1,77 @@
+"""Checkpoints of plain containers and tensors: they load with ``weights_only=True``, for test and for resume."""
+
+import numpy as np
+from mmdet.registry import HOOKS
+from mmengine.hooks import Hook
+from mmengine.logging import HistoryBuffer
+from mmengine.model import is_model_wrapper
+from mmengine.runner.checkpoint import CheckpointLoader
+
+from mfdet.errors import InputError
+from mfdet.weights import check_state_dict, read_checkpoint, state_dict_of
+
+# mmengine falls back to unpickling anything; with this its Runner and every `init_cfg` read local files safely.
+CheckpointLoader.register_scheme(prefixes='', loader=read_checkpoint, force=True)
+
+
+def to_plain(value):
+    """Turn NumPy scalars and arrays, at any depth of dicts, lists and tuples, into Python numbers and lists."""
+    if isinstance(value, dict):
+        return {key: to_plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(map(to_plain, value))
+    return value.tolist() if isinstance(value, (np.generic, np.ndarray)) else value
+
+
+@HOOKS.register_module()
+class PlainCheckpointHook(Hook):
+    """Keep mmengine's message hub in checkpoints as plain containers, and refuse weights that do not fit the model.
+
+    It also writes the input normalisation into the checkpoint's ``meta`` (mean, std, bgr_to_rgb), beside the classes
+    and the config that mmengine stores there.
+    """
+
+    priority = 'VERY_LOW'
+
+    def before_save_checkpoint(self, runner, checkpoint):
+        """Replace what needs unpickling in ``checkpoint`` by plain containers."""
+        hub = checkpoint['message_hub']
+        hub['log_scalars'] = {
+            name: [values.tolist() for values in buffer.data] for name, buffer in hub['log_scalars'].items()
+        }
+        hub['runtime_info'] = to_plain(dict(hub['runtime_info']))
+        hub['resumed_keys'] = dict(hub['resumed_keys'])
+        preprocessor = runner.cfg.model.get('data_preprocessor', {})
+        meta = checkpoint['meta']
+        meta['normalization'] = {key: to_plain(preprocessor.get(key)) for key in ('mean', 'std', 'bgr_to_rgb')}
+        meta['dataset_meta'] = to_plain(dict(meta.get('dataset_meta', {})))
+
+    def after_load_checkpoint(self, runner, checkpoint):
+        """Check that the weights fit the model, and rebuild the message hub.
+
+        Raises:
+            InputError: an entry is missing, unknown or misshapen.
+        """
+        source = str(runner.cfg.load_from or 'the checkpoint')
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        shapes = {name: value.shape for name, value in model.state_dict().items()}
+        check_state_dict(state_dict_of(checkpoint, source), shapes, source, 'the model of this config')
+        if 'message_hub' in checkpoint:
+            hub = checkpoint['message_hub']
+            hub['log_scalars'] = {name: HistoryBuffer(*values) for name, values in hub['log_scalars'].items()}
+
+
+def checkpoint_classes(path):
+    """Return the class names stored in a checkpoint, in the order of its labels; None if it names none.
+
+    Raises:
+        InputError: the file cannot be read safely, or its class names are malformed.
+    """
+    checkpoint = read_checkpoint(path)
+    meta = checkpoint.get('meta') if isinstance(checkpoint, dict) else None
+    classes = (meta or {}).get('dataset_meta', {}).get('classes')
+    if classes is not None and not (
+        isinstance(classes, (list, tuple)) and all(isinstance(name, str) for name in classes)
+    ):
+        raise InputError(f'{path}: its class names are no list of strings')
+    return classes

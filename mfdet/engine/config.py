@@ -1,0 +1,141 @@
+"""Reading configs, and fitting them to the user's data before anything is built."""
+
+import os
+
+from mmengine.config import Config, ConfigDict
+
+from mfdet.data.coco import read_categories
+from mfdet.errors import InputError
+
+HOW_TO_GET_COCO = (
+    'for COCO, download train2017.zip, val2017.zip and annotations_trainval2017.zip from cocodataset.org and unpack '
+    'them there, or name the folder that holds annotations/, train2017/ and val2017/ with --data-root'
+)
+
+
+def load_config(path, options=None):
+    """Read a config file.
+
+    Args:
+        path: a Python config of mmengine.
+        options: dict of overrides, as of ``--cfg-options``.
+
+    Raises:
+        InputError: the file is missing or no valid config, or an override names what is not there.
+    """
+    if not os.path.isfile(path):
+        raise InputError(f'{path}: no such config file')
+    try:
+        config = Config.fromfile(path)
+    except Exception as error:  # a config is a program: anything may come out of it
+        raise InputError(f'{path} is not a valid config: {type(error).__name__}: {error}') from error
+    try:
+        config.merge_from_dict(options or {})
+    except (KeyError, TypeError, IndexError, AssertionError) as error:
+        raise InputError(f'--cfg-options does not fit {path}: {error}') from error
+    if 'model' not in config:
+        raise InputError(f'{path} has no "model"; name a detector config such as configs/retinanet_mf508m.py')
+    return config
+
+
+def dataset_of(dataloader):
+    """Return the innermost data set config of a dataloader config (inside RepeatDataset and the like)."""
+    dataset = dataloader['dataset']
+    while 'dataset' in dataset:
+        dataset = dataset['dataset']
+    return dataset
+
+
+def set_num_classes(model, num_classes):
+    """Set every ``num_classes`` inside a model config, at any depth."""
+    if isinstance(model, dict):
+        for key, value in model.items():
+            if key == 'num_classes':
+                model[key] = num_classes
+            else:
+                set_num_classes(value, num_classes)
+    elif isinstance(model, (list, tuple)):
+        for item in model:
+            set_num_classes(item, num_classes)
+
+
+def set_classes(config, classes):
+    """Make a config use these classes, in this order, in its heads and data sets."""
+    set_num_classes(config.model, len(classes))
+    for split in ('train', 'val', 'test'):
+        if config.get(f'{split}_dataloader'):
+            dataset = dataset_of(config[f'{split}_dataloader'])
+            if tuple(dataset.get('metainfo', {}).get('classes', ())) != tuple(classes):
+                dataset.metainfo = ConfigDict(classes=tuple(classes))
+
+
+def set_data(config, data_root=None, train=None, val=None):
+    """Point a config at the user's files and read the classes from the training annotations.
+
+    Args:
+        config: the config, changed in place. Its evaluators follow the validation annotations.
+        data_root: folder that the other paths are relative to; None keeps the config's.
+        train: (annotation file, image folder) for training, or None.
+        val: the same for validation and testing, or None.
+
+    Raises:
+        InputError: the config has generated data, or a file is no COCO annotation file.
+    """
+    pairs = dict(train=train, val=val, test=val)
+    for split, pair in pairs.items():
+        if not config.get(f'{split}_dataloader'):
+            continue
+        dataset = dataset_of(config[f'{split}_dataloader'])
+        if 'ann_file' not in dataset:
+            if data_root or pair:
+                raise InputError(
+                    f'{config.filename} trains on generated data ({dataset.type}); '
+                    'for images of your own take another config, such as configs/small/retinanet_mf151m.py'
+                )
+            continue
+        if data_root:
+            dataset.data_root = data_root
+        if pair:
+            dataset.ann_file, images = pair
+            dataset.data_prefix = ConfigDict(img=images)
+        if split != 'train':
+            evaluators = config[f'{split}_evaluator']
+            for evaluator in evaluators if isinstance(evaluators, list) else [evaluators]:
+                if 'ann_file' in evaluator:
+                    evaluator.ann_file = os.path.join(dataset.get('data_root') or '', dataset.ann_file)
+    if train:
+        root = dataset_of(config.train_dataloader).get('data_root') or ''
+        set_classes(config, [name for _, name in read_categories(os.path.join(root, train[0]))])
+
+
+def check_data(config, splits):
+    """Check that the files a run will read are there, before anything is built.
+
+    Args:
+        config: the config.
+        splits: those that will be used, of 'train', 'val' and 'test'.
+
+    Raises:
+        InputError: a folder or file is missing; it says what was looked for and how to get it.
+    """
+    for split in splits:
+        if not config.get(f'{split}_dataloader'):
+            continue
+        dataset = dataset_of(config[f'{split}_dataloader'])
+        if 'ann_file' not in dataset:
+            continue
+        root = dataset.get('data_root') or ''
+        if root and not os.path.isdir(root):
+            raise InputError(f'{root}: no such data folder (--data-root); {HOW_TO_GET_COCO}')
+        ann_file = os.path.join(root, dataset.ann_file)
+        images = os.path.join(root, dataset.get('data_prefix', {}).get('img', ''))
+        if not os.path.isfile(ann_file):
+            raise InputError(
+                f'{ann_file}: no such annotation file for the {split} split; name yours with --train-ann and '
+                f'--val-ann, or {HOW_TO_GET_COCO}'
+            )
+        if not os.path.isdir(images):
+            raise InputError(
+                f'{images}: no such image folder for the {split} split; name yours with --train-images and '
+                f'--val-images, or {HOW_TO_GET_COCO}'
+            )

@@ -1,0 +1,108 @@
+"""What a training run leaves for people: curves.png and summary.json in the work directory."""
+
+import json
+import os
+import time
+from pathlib import Path
+
+from mmdet.registry import HOOKS
+from mmengine.dist import get_world_size, master_only
+from mmengine.hooks import Hook
+
+
+def read_scalars(work_dir):
+    """Collect the logged scalars of all runs in a work directory, resumed ones included.
+
+    Args:
+        work_dir: directory that holds mmengine's ``<timestamp>/vis_data/scalars.json`` files.
+
+    Returns:
+        Two lists of dicts, training and validation records, in the order of their steps; where a resumed run logged a
+        step again, its record replaces the earlier one. A validation record's ``step`` is its epoch.
+    """
+    train, val = {}, {}
+    for path in sorted(Path(work_dir).glob('*/vis_data/scalars.json')):
+        for line in path.read_text().splitlines():
+            record = json.loads(line)
+            if 'loss' in record:
+                train[record['step']] = record
+            elif 'coco/bbox_mAP' in record:
+                val[record['step']] = record
+    return [train[step] for step in sorted(train)], [val[step] for step in sorted(val)]
+
+
+def draw_curves(work_dir, out_file):
+    """Draw losses over iterations and AP over epochs of a work directory into a PNG file.
+
+    Returns:
+        bool: False, and no file, if nothing was logged.
+    """
+    from matplotlib.figure import Figure
+
+    train, val = read_scalars(work_dir)
+    if not train:
+        return False
+    figure = Figure(figsize=(10, 4), layout='constrained')
+    loss_axes, ap_axes = figure.subplots(1, 2)
+    for name in train[-1]:
+        if 'loss' in name and '.' not in name:  # 'd0.loss_cls' and the like are auxiliary losses
+            points = [(record['step'], record[name]) for record in train if name in record]
+            loss_axes.plot(*zip(*points, strict=True), label=name, linewidth=2 if name == 'loss' else 1)
+    loss_axes.set(xlabel='iteration', ylabel='training loss', ylim=(0, None))
+    loss_axes.legend()
+    for name, label in (('coco/bbox_mAP', 'AP'), ('coco/bbox_mAP_50', 'AP50')):
+        ap_axes.plot([r['step'] for r in val], [r[name] for r in val], marker='o', markersize=3, label=label)
+    ap_axes.set(xlabel='epoch', ylabel='validation AP', ylim=(0, 1))
+    ap_axes.legend()
+    for axes in (loss_axes, ap_axes):
+        axes.grid(alpha=0.3)
+    figure.savefig(out_file, dpi=120)
+    return True
+
+
+@HOOKS.register_module()
+class ReportHook(Hook):
+    """Write ``curves.png`` and ``summary.json`` into the work directory when training ends.
+
+    The summary has ``best_ap`` and ``best_checkpoint`` (null without validation), ``last_checkpoint``, ``epochs``,
+    ``iterations``, ``seconds`` of this run and ``images_per_second`` over its training iterations (data loading
+    included, validation not).
+    """
+
+    priority = 'LOWEST'
+
+    def before_train(self, runner):
+        """Start the clock."""
+        self._start = time.monotonic()
+        self._images = 0
+        self._train_seconds = 0.0
+
+    def before_train_epoch(self, runner):
+        """Start the clock of the iterations; validation between epochs is not counted."""
+        self._last = time.monotonic()
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        """Count the batch."""
+        now = time.monotonic()
+        self._train_seconds += now - self._last
+        self._last = now
+        self._images += len(data_batch['inputs']) * get_world_size()
+
+    @master_only
+    def after_train(self, runner):
+        """Write the files."""
+        info = runner.message_hub.runtime_info
+        summary = dict(
+            best_ap=info.get('best_score'),
+            best_checkpoint=info.get('best_ckpt'),
+            last_checkpoint=info.get('last_ckpt'),
+            epochs=runner.epoch,
+            iterations=runner.iter,
+            seconds=round(time.monotonic() - self._start, 1),
+            images_per_second=round(self._images / max(self._train_seconds, 1e-9), 2),
+        )
+        path = os.path.join(runner.work_dir, 'summary.json')
+        with open(path, 'w') as file:
+            json.dump(summary, file, indent=2)
+        if draw_curves(runner.work_dir, os.path.join(runner.work_dir, 'curves.png')):
+            runner.logger.info(f'Curves and summary are in {runner.work_dir}: curves.png, summary.json')

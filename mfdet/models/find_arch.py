@@ -1,0 +1,36 @@
+"""Telling the variant of a Mobile-Former from its weights."""
+
+import torch
+
+from mfdet.errors import InputError
+from mfdet.models.classifier import MobileFormerClassifier
+from mfdet.models.mobile_former import ARCHS
+from mfdet.weights import check_state_dict
+
+
+def find_arch(state_dict, source='state dict'):
+    """Find the variant whose classifier has exactly the entries and shapes of ``state_dict``.
+
+    Args:
+        state_dict: weights in the layout of :class:`MobileFormerClassifier`, with any number of classes.
+        source: where they come from, for the message.
+
+    Returns:
+        The variant, such as '508m', and the number of classes.
+
+    Raises:
+        InputError: no variant fits; the first difference to the nearest variant is named.
+    """
+    classifier = state_dict.get('head.classifier.weight')
+    if classifier is None:
+        raise InputError(f"{source}: entry 'head.classifier.weight' is missing; expected a Mobile-Former classifier")
+    num_classes = len(classifier)
+    candidates = {}
+    for arch in ARCHS:
+        with torch.device('meta'):
+            model = MobileFormerClassifier(arch, num_classes)
+        candidates[arch] = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    given = {(name, tuple(value.shape)) for name, value in state_dict.items()}
+    nearest = max(candidates, key=lambda arch: len(given & candidates[arch].items()))
+    check_state_dict(state_dict, candidates[nearest], source, f'Mobile-Former {nearest}, the nearest variant')
+    return nearest, num_classes

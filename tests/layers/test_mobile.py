@@ -1,0 +1,43 @@
+import pytest
+import torch
+
+from mfdet.layers import BneckLite, Mobile, MobileDownsample, channel_shuffle
+
+
+def test_channel_shuffle_interleaves_groups():
+    x = torch.arange(6.0).view(1, 6, 1, 1)
+    assert channel_shuffle(x, 2).flatten().tolist() == [0, 3, 1, 4, 2, 5]
+    assert torch.equal(channel_shuffle(x, 1), x)
+
+
+@pytest.mark.parametrize(
+    ('channels', 'stride', 'residual'), [((8, 8), 1, True), ((8, 12), 1, False), ((8, 8), 2, False)]
+)
+def test_bneck_lite_adds_its_input_only_at_equal_shape(channels, stride, residual):
+    layer = BneckLite(*channels, expand_ratio=2, stride=stride).eval()
+    torch.nn.init.zeros_(layer.pointwise.conv.weight)
+    x = torch.randn(1, channels[0], 7, 9)
+    out = layer(x)
+    assert out.shape == (1, channels[1], -(-7 // stride), -(-9 // stride))
+    torch.testing.assert_close(out, x if residual else torch.zeros_like(out))
+
+
+@pytest.mark.parametrize(('channels', 'residual'), [((8, 8), True), ((8, 12), False)])
+def test_mobile_adds_its_input_only_at_equal_width(channels, residual):
+    layer = Mobile(*channels, expand_ratio=3, token_dim=8).eval()
+    torch.nn.init.zeros_(layer.project.conv.weight)
+    x = torch.randn(1, channels[0], 5, 6)
+    out = layer(x, torch.randn(1, 2, 8))
+    torch.testing.assert_close(out, x if residual else torch.zeros(1, channels[1], 5, 6))
+
+
+def test_downsample_halves_odd_sizes_upwards_and_pools_the_logits():
+    layer = MobileDownsample(8, 12, 6, 4, token_dim=8).eval()
+    x, tokens = torch.randn(1, 8, 5, 8), torch.randn(1, 2, 8)
+    with torch.no_grad():
+        out = layer(x, tokens, torch.zeros(1, 2, 5, 8))
+        # Logits that favour token 0 everywhere by far: the same as the spatial-shared form.
+        logits = torch.zeros(1, 2, 5, 8)
+        logits[:, 0] = 50
+        torch.testing.assert_close(layer(x, tokens, logits), layer(x, tokens))
+    assert out.shape == (1, 12, 3, 4)
