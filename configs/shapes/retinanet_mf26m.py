@@ -7,10 +7,13 @@ _base_ = [
 ]
 model = dict(
     backbone=dict(arch='26m'),
-    neck=dict(in_channels=[24, 64, 96], num_outs=3, add_extra_convs=False),
+    neck=dict(in_channels=[24, 64, 96], out_channels=64, num_outs=3, add_extra_convs=False),
     bbox_head=dict(
         num_classes=6,
-        anchor_generator=dict(strides=[8, 16, 32], octave_base_scale=2.5),
+        in_channels=64,
+        feat_channels=64,
+        stacked_convs=1,
+        anchor_generator=dict(strides=[8, 16, 32], octave_base_scale=2, ratios=[1.0]),
     ),
 )
 train_cfg = dict(max_epochs=12, val_interval=4)

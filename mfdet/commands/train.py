@@ -102,6 +102,10 @@ def build_config(args):
     if args.backbone_weights:
         config.model.backbone.init_cfg = dict(type='Pretrained', checkpoint=args.backbone_weights)
     if args.amp:
+        import torch
+
+        if not torch.cuda.is_available():
+            raise InputError('--amp needs a GPU, and there is none; leave it out to train on the CPU in float32')
         config.optim_wrapper.type = 'AmpOptimWrapper'
         config.optim_wrapper.loss_scale = 'dynamic'
     if args.auto_scale_lr:

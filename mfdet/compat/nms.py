@@ -13,11 +13,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-# Boxes whose mutual overlaps are resolved on the host at once, and the pairs compared in one go (up to 40 B each in
-# float32): few enough for a processor's cache, many enough to be worth the launch of a kernel on another device.
-_BLOCK = 256
-_CPU_PAIRS, _PAIRS = 1 << 17, 1 << 22
-
 
 def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int = 0) -> Tensor:
     """Greedy non-maximum suppression.
@@ -39,14 +34,15 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int = 0) ->
         boxes = boxes.float()
     threshold = torch.tensor(iou_threshold, dtype=boxes.dtype).item()
     scores, order = scores.detach().sort(descending=True, stable=True)
-    boxes = boxes[order]
     # Only float32 without an offset means the same there; its sort is stable, so casting sorted scores is harmless.
     torchvision_nms = _torchvision_nms(boxes.device.type) if offset == 0 and boxes.dtype == torch.float32 else None
-    if torchvision_nms is None:
-        return order[_nms_sorted(boxes, threshold, offset)]
-    return order[torchvision_nms(boxes, scores.to(boxes.dtype), threshold)]
+    if torchvision_nms:
+        return order[torchvision_nms(boxes[order], scores.to(boxes.dtype), threshold)]
+    kept = _greedy(boxes.cpu().numpy(), order.cpu().numpy(), threshold, offset)
+    return torch.tensor(kept, dtype=torch.int64, device=boxes.device)
 
 
+@np.errstate(all='ignore')
 def softnms(
     boxes: Tensor,
     scores: Tensor,
@@ -77,23 +73,25 @@ def softnms(
         (K,) int64 indices of the boxes taken, in that order.
     """
     dtype = torch.float64 if boxes.dtype == torch.float64 else torch.float32
-    corners = boxes.detach().to(dtype).T.contiguous()
+    corners = boxes.detach().to(dtype).T.contiguous().numpy()
     scores = scores.detach().to(dtype).numpy().copy()
     threshold = scores.dtype.type(iou_threshold)
+    areas = _areas(corners, offset)
     left = np.arange(len(scores))
     taken, taken_scores = [], []
     while len(left):
         top = int(scores.argmax())
         taken.append(left[top])
         taken_scores.append(scores[top])
-        iou = _iou(corners[:, top : top + 1], corners, offset)[0].nan_to_num_(nan=0.0).numpy()
+        iou = _iou(corners, areas, top, slice(None), offset)
+        iou[np.isnan(iou)] = 0
         if method == 2:
             scores *= np.exp(-(iou * iou) / sigma)
         else:
             scores *= np.where(iou >= threshold, 1 - iou if method == 1 else 0, 1).astype(scores.dtype)
         keep = ~(scores < min_score)
         keep[top] = False
-        left, scores, corners = left[keep], scores[keep], corners[:, torch.from_numpy(keep)]
+        left, scores, corners, areas = left[keep], scores[keep], corners[:, keep], areas[keep]
     indices = torch.from_numpy(np.array(taken, dtype=np.int64))
     dets[: len(taken), :4] = boxes.detach()[indices].to(dets.dtype)
     dets[: len(taken), 4] = torch.from_numpy(np.array(taken_scores, dtype=scores.dtype))
@@ -117,49 +115,48 @@ def _torchvision_nms(device_type: str):
     return torchvision_nms if kept.tolist() == [1] else None
 
 
-def _nms_sorted(boxes: Tensor, threshold: float, offset: int) -> Tensor:
-    """Indices of the kept ones among boxes (N, 4) sorted by descending score.
+@np.errstate(all='ignore')
+def _greedy(boxes: np.ndarray, order: np.ndarray, threshold: float, offset: int) -> list[int]:
+    """Indices of the boxes (N, 4) kept when visited in this order.
 
-    The leading block's boxes are resolved among themselves; those kept then drop boxes behind the block, so that the
-    next block again consists of boxes that nothing before it suppresses.
+    Each box kept is compared at once with all those that can meet it along x. This is numpy because torch would share
+    such short steps among threads, which takes many times longer where other processes keep the cores busy.
     """
-    corners = boxes.T.contiguous()
-    left = torch.arange(len(boxes), device=boxes.device)
-    kept = [left[:0]]
-    pairs = _CPU_PAIRS if boxes.device.type == 'cpu' else _PAIRS
-    while len(left):
-        block = corners[:, :_BLOCK]
-        chosen = torch.tensor(_greedy(_iou(block, block, offset) > threshold), device=boxes.device)
-        kept.append(left[chosen])
-        block, corners, left = block[:, chosen], corners[:, _BLOCK:], left[_BLOCK:]
-        parts = corners.split(pairs // len(chosen), dim=1)
-        overlapped = torch.cat([(_iou(block, part, offset) > threshold).any(0) for part in parts])
-        corners, left = corners[:, ~overlapped], left[~overlapped]
-    return torch.cat(kept)
-
-
-def _greedy(overlap: Tensor) -> list[int]:
-    """Indices kept by greedy suppression, given which of the (N, N) pairs overlap."""
-    clear = ~overlap.cpu().numpy()
-    pending = np.ones(len(clear), dtype=bool)
+    by_x1 = boxes[:, 0].argsort()
+    place = by_x1.argsort()
+    corners = boxes[by_x1].T.copy()
+    areas = _areas(corners, offset)
+    start, end = np.zeros(len(boxes), dtype=int), np.full(len(boxes), len(boxes))
+    if threshold >= 0:  # else no intersection is enough
+        # Sorted by x1, no box meets those that begin behind its x2, nor those in front of the first that ends at its x1
+        # or behind. Whatever rounding does to these bounds, what is left out has an intersection of no width.
+        x1, _, x2, _ = corners
+        start = np.maximum.accumulate(x2).searchsorted(x1 - offset)
+        end = x1.searchsorted(x2 + offset, side='right')
+    near = [slice(*bounds) for bounds in zip(start.tolist(), end.tolist(), strict=True)]
+    dropped = np.zeros(len(boxes), dtype=bool)
     kept = []
-    while pending.any():
-        first = int(pending.argmax())
-        kept.append(first)
-        pending &= clear[first]
-        pending[first] = False  # a box of zero area does not overlap itself
+    for index, this in zip(order.tolist(), place[order].tolist(), strict=True):
+        if not dropped[this]:
+            kept.append(index)
+            dropped[near[this]] |= _iou(corners, areas, this, near[this], offset) > threshold
     return kept
 
 
-def _iou(a: Tensor, b: Tensor, offset: int) -> Tensor:
-    """IoU of every box of a (4, N) with every box of b (4, M): (N, M), NaN for two boxes of zero area."""
-    sides = torch.minimum(a[2:, :, None], b[2:, None]).sub_(torch.maximum(a[:2, :, None], b[:2, None]))
-    width, height = sides.add_(offset).clamp_(min=0)
-    inter = width.mul_(height)
-    union = (_area(a, offset)[:, None] + _area(b, offset)).sub_(inter)
-    return inter.div_(union)
+def _iou(corners: np.ndarray, areas: np.ndarray, this: int, others: slice, offset: int) -> np.ndarray:
+    """IoU of one box with others, of which (4, N) corners and (N,) areas are given; NaN if neither has an area."""
+    box, others_corners = corners[:, this : this + 1], corners[:, others]
+    sides = np.minimum(box[2:], others_corners[2:])
+    sides -= np.maximum(box[:2], others_corners[:2])
+    if offset:
+        sides += offset
+    inter, height = np.maximum(sides, 0, out=sides)
+    inter *= height
+    union = areas[this] + areas[others]
+    union -= inter
+    return np.divide(inter, union, out=union)
 
 
-def _area(corners: Tensor, offset: int) -> Tensor:
+def _areas(corners: np.ndarray, offset: int) -> np.ndarray:
     width, height = corners[2:] - corners[:2] + offset
     return width * height

@@ -1,6 +1,6 @@
 """A generated detection data set: shapes of six classes over textured backgrounds, without any file.
 
-An image is a function of ``(seed, index, size, max_objects)`` alone. Two independent random streams make it: the first
+An image is a function of ``(seed, index, size, max_objects, diameters)`` alone. Two independent random streams make it: the first
 lays the objects out (classes, boxes), the second paints, so that annotations cost a fraction of an image. The layout
 decides pixel by pixel in double precision and draws nothing, so boxes and labels are the same everywhere. Painting goes
 through OpenCV, whose rounding may move pixel values by a level or two between its versions.
@@ -86,7 +86,7 @@ class Layout(NamedTuple):
         return boxes
 
 
-def generate(index, seed=0, size=(192, 192), max_objects=8):
+def generate(index, seed=0, size=(192, 192), max_objects=8, diameters=DIAMETERS):
     """Make one image with its boxes and labels.
 
     Args:
@@ -94,6 +94,7 @@ def generate(index, seed=0, size=(192, 192), max_objects=8):
         seed (int): Number of the data set; give training and validation different ones.
         size (tuple[int, int]): ``(height, width)`` in pixels.
         max_objects (int): A non-empty image gets 1 to ``max_objects`` objects, fewer where no room was found.
+        diameters (tuple[float, float]): Least and greatest diameter of a shape as a share of the short side.
 
     Returns:
         ShapesImage: The image, its boxes and labels.
@@ -101,7 +102,7 @@ def generate(index, seed=0, size=(192, 192), max_objects=8):
     Raises:
         InputError: An argument is out of range.
     """
-    placed = layout(index, seed, size, max_objects)
+    placed = layout(index, seed, size, max_objects, diameters)
     rng = np.random.default_rng((seed, index, _PAINT))
     image = _background(rng, *size)
     for shape in placed.shapes:
@@ -109,20 +110,20 @@ def generate(index, seed=0, size=(192, 192), max_objects=8):
     return ShapesImage(_light(rng, image), placed.boxes, placed.labels)
 
 
-def layout(index, seed=0, size=(192, 192), max_objects=8):
+def layout(index, seed=0, size=(192, 192), max_objects=8, diameters=DIAMETERS):
     """Place the objects of an image without painting it; arguments and errors as in :func:`generate`.
 
     Returns:
         Layout: The shapes with their pixels, boxes and labels.
     """
-    _check(index, seed, size, max_objects)
+    _check(index, seed, size, max_objects, diameters)
     height, width = size
     rng = np.random.default_rng((seed, index, _LAYOUT))
     owner = np.zeros((height, width), dtype=np.uint8)
     shapes, areas, visible = [], [], np.zeros(0, dtype=np.int64)
     count = 0 if rng.random() < EMPTY_SHARE else 1 + int(rng.random() * max_objects)
     for _ in range(count):
-        label, level, u, v = _shape(rng, min(size))
+        label, level, u, v = _shape(rng, min(size), diameters)
         inside = level <= 1
         area, half = int(inside.sum()), len(level) // 2
         for _ in range(_TRIES):
@@ -214,7 +215,7 @@ def write_coco(folder, count, seed=0, size=(192, 192), name='shapes'):
     return annotations
 
 
-def _check(index, seed, size, max_objects):
+def _check(index, seed, size, max_objects, diameters):
     for name, value in (('index', index), ('seed', seed)):
         if not 0 <= value < 2**32:
             raise InputError(f'{name} is {value}, but must be from 0 to 2**32 - 1')
@@ -222,6 +223,8 @@ def _check(index, seed, size, max_objects):
         raise InputError(f'size is {size}, but must be (height, width) of at least {MIN_SIDE} pixels each')
     if not 1 <= max_objects <= 255:
         raise InputError(f'max_objects is {max_objects}, but must be from 1 to 255')
+    if len(diameters) != 2 or not 0 < diameters[0] <= diameters[1] <= 1:
+        raise InputError(f'diameters is {diameters}, but must be (least, greatest) with 0 < least <= greatest <= 1')
 
 
 def _overlap(start, length, limit):
@@ -230,10 +233,10 @@ def _overlap(start, length, limit):
     return slice(low, high), slice(low - start, high - start)
 
 
-def _shape(rng, short_side):
+def _shape(rng, short_side, diameters):
     """Draw class, scale, rotation and stretch; return the label and ``level``, ``u``, ``v`` on the shape's own grid."""
     label = int(rng.random() * len(CLASSES))
-    low, high = max(DIAMETERS[0] * short_side, MIN_DIAMETER), DIAMETERS[1] * short_side
+    low, high = (max(share * short_side, MIN_DIAMETER) for share in diameters)
     radius = low * (high / low) ** rng.random() / 2
     angle = 2 * math.pi * rng.random()
     stretch = 0.6 + 0.4 * rng.random()

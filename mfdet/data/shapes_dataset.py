@@ -4,7 +4,7 @@ from mmcv.transforms import BaseTransform
 from mmdet.datasets import BaseDetDataset
 from mmdet.registry import DATASETS, TRANSFORMS
 
-from mfdet.data.shapes import CLASSES, generate, layout
+from mfdet.data.shapes import CLASSES, DIAMETERS, generate, layout
 from mfdet.errors import InputError
 
 
@@ -19,6 +19,8 @@ class ShapesDataset(BaseDetDataset):
         length (int): Number of images, at least 1.
         seed (int): Number of the data set; give training and validation different ones.
         image_size (tuple[int, int]): ``(height, width)`` in pixels.
+        max_objects (int): Most objects in an image.
+        diameters (tuple[float, float]): Least and greatest diameter of a shape as a share of the short side.
         filter_cfg (dict, optional): ``filter_empty_gt=True`` leaves out images without objects, except in test mode.
         kwargs: Those of :class:`mmdet.datasets.BaseDetDataset` that need no file.
 
@@ -31,12 +33,12 @@ class ShapesDataset(BaseDetDataset):
         'palette': [(220, 20, 60), (0, 90, 230), (240, 180, 0), (0, 160, 60), (190, 0, 200), (0, 190, 200)],
     }
 
-    def __init__(self, length, seed=0, image_size=(192, 192), **kwargs):
+    def __init__(self, length, seed=0, image_size=(192, 192), max_objects=8, diameters=DIAMETERS, **kwargs):
         if length < 1:
             raise InputError(f'ShapesDataset: length is {length}, but must be at least 1')
         self.length = length
         self.seed = seed
-        self.image_size = image_size
+        self.options = {'seed': seed, 'size': image_size, 'max_objects': max_objects, 'diameters': diameters}
         super().__init__(**kwargs)
 
     def load_data_list(self):
@@ -45,7 +47,7 @@ class ShapesDataset(BaseDetDataset):
             raise InputError(f"ShapesDataset: metainfo['classes'] is given, but must be left out or be {CLASSES}")
         data_list = []
         for index in range(self.length):
-            placed = layout(index, self.seed, self.image_size)
+            placed = layout(index, **self.options)
             height, width = placed.owner.shape
             data_list.append(
                 {
@@ -53,7 +55,7 @@ class ShapesDataset(BaseDetDataset):
                     'img_path': f'shapes/{self.seed}/{index}',
                     'height': height,
                     'width': width,
-                    'shapes': {'index': index, 'seed': self.seed, 'size': self.image_size},
+                    'shapes': {'index': index, **self.options},
                     'instances': [
                         {'bbox': box, 'bbox_label': label, 'ignore_flag': 0}
                         for box, label in zip(placed.boxes.tolist(), placed.labels.tolist(), strict=True)

@@ -2,48 +2,66 @@
 
 import os
 
+import cv2
+import numpy as np
 from mmdet.registry import HOOKS
 from mmengine.hooks import Hook
+
+from mfdet.visualization import contact_sheet, draw_boxes, titled
 
 
 @HOOKS.register_module()
 class DrawDetectionsHook(Hook):
-    """Draw each tested image, ground truth left and detections right, into a folder.
+    """Draw each tested image, ground truth left and detections right, as ``<out_dir>/<image name>.jpg``.
+
+    The first pictures also go onto one sheet, ``<out_dir>/overview.png``.
 
     Args:
         out_dir: the folder; it is created.
         score_thr: least score of a detection to be drawn.
-        max_images: number of images to draw; None for all.
+        sheet_images: number of pictures on the sheet.
     """
 
-    def __init__(self, out_dir, score_thr=0.3, max_images=None):
+    def __init__(self, out_dir, score_thr=0.3, sheet_images=8):
         self.out_dir = out_dir
         self.score_thr = score_thr
-        self.max_images = max_images
-        self._drawn = 0
+        self.sheet_images = sheet_images
 
     def before_test(self, runner):
         """Find out where each image stands in the data set."""
         os.makedirs(self.out_dir, exist_ok=True)
         dataset = runner.test_dataloader.dataset
         self._index = {dataset.get_data_info(i)['img_id']: i for i in range(len(dataset))}
-        runner.visualizer.dataset_meta = dataset.metainfo
+        self._sheet = []
+
+    def draw(self, dataset, sample):
+        """Return the picture of one image, uint8 (H, W, 3) BGR."""
+        info = dataset.get_data_info(self._index[sample.img_id])
+        image = dataset.pipeline.transforms[0](info)['img']
+        classes = dataset.metainfo['classes']
+        truth = [instance for instance in info['instances'] if not instance['ignore_flag']]
+        left = draw_boxes(image, [t['bbox'] for t in truth], [t['bbox_label'] for t in truth], classes)
+        found = sample.pred_instances
+        found = found[found.scores >= self.score_thr].cpu().numpy()
+        right = draw_boxes(image, found.bboxes, found.labels, classes, found.scores)
+        gap = np.full((left.shape[0] + 24, 6, 3), 255, np.uint8)
+        return np.hstack([titled(left, 'ground truth'), gap, titled(right, 'detections')])
 
     def after_test_iter(self, runner, batch_idx, data_batch=None, outputs=None):
         """Draw the images of a batch."""
         dataset = runner.test_dataloader.dataset
-        load = dataset.pipeline.transforms[0]
         for sample in outputs:
-            if self.max_images is not None and self._drawn >= self.max_images:
-                return
-            image = load(dataset.get_data_info(self._index[sample.img_id]))['img'][..., ::-1]
-            name = os.path.splitext(os.path.basename(sample.img_path))[0]
-            runner.visualizer.add_datasample(
-                name,
-                image,
-                sample,
-                draw_gt='gt_instances' in sample,
-                pred_score_thr=self.score_thr,
-                out_file=os.path.join(self.out_dir, f'{name}.jpg'),
-            )
-            self._drawn += 1
+            picture = self.draw(dataset, sample)
+            name = os.path.splitext(sample.img_path)[0].replace(os.sep, '_').strip('_')
+            if os.path.isfile(sample.img_path):
+                name = os.path.splitext(os.path.basename(sample.img_path))[0]
+            cv2.imwrite(os.path.join(self.out_dir, f'{name}.jpg'), picture)
+            if len(self._sheet) < self.sheet_images:
+                self._sheet.append(picture)
+
+    def after_test(self, runner):
+        """Write the sheet."""
+        if self._sheet:
+            path = os.path.join(self.out_dir, 'overview.png')
+            cv2.imwrite(path, contact_sheet(self._sheet, columns=2))
+            runner.logger.info(f'Pictures are in {self.out_dir}; {path} shows the first {len(self._sheet)}')

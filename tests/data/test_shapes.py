@@ -174,6 +174,9 @@ def test_backgrounds_are_textured_and_differ():
         ({'size': (64, 64, 64)}, 'size'),
         ({'max_objects': 0}, 'max_objects'),
         ({'max_objects': 256}, 'max_objects'),
+        ({'diameters': (0.5, 0.2)}, 'diameters'),
+        ({'diameters': (0.0, 0.2)}, 'diameters'),
+        ({'diameters': (0.2, 1.1)}, 'diameters'),
     ],
 )
 def test_arguments_out_of_range_are_refused(arguments, word):

@@ -1,5 +1,7 @@
-# Generated shapes, 6 classes, 128×128: no files needed. Validation images come from another seed.
-image_size = (128, 128)
+# Generated shapes, 6 classes, 96×96: no files needed. Validation images come from another seed.
+image_size = (96, 96)
+max_objects = 4
+diameters = (0.25, 0.7)
 train_dataloader = dict(
     batch_size=16,
     num_workers=1,
@@ -10,6 +12,8 @@ train_dataloader = dict(
         length=2000,
         seed=0,
         image_size=image_size,
+        max_objects=max_objects,
+        diameters=diameters,
         pipeline=[
             dict(type='GenerateShapes'),
             dict(type='LoadAnnotations', with_bbox=True),
@@ -29,6 +33,8 @@ val_dataloader = dict(
         length=300,
         seed=1,
         image_size=image_size,
+        max_objects=max_objects,
+        diameters=diameters,
         test_mode=True,
         pipeline=[
             dict(type='GenerateShapes'),

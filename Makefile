@@ -1,0 +1,37 @@
+# `make demo` and `make test` set everything up by themselves in .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+DEMO := configs/shapes/retinanet_mf26m.py
+
+.PHONY: setup demo test lint clean
+
+setup: $(STAMP)
+
+$(STAMP): requirements.txt setup.py
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 13))' || \
+		{ echo 'error: $(PYTHON) is not Python 3.10 to 3.12; name one that is: make PYTHON=python3.11 ...' >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -r requirements.txt
+	$(BIN)/python -m pip uninstall --quiet --yes opencv-python
+	$(BIN)/python -m pip install --quiet --no-deps --force-reinstall $$(grep '^opencv-python-headless' requirements.txt)
+	$(BIN)/python -m pip install --quiet --no-deps --editable .
+	@touch $@
+
+demo: $(STAMP)
+	rm -rf work_dirs/demo demo
+	$(BIN)/python tools/train.py $(DEMO) --work-dir work_dirs/demo
+	$(BIN)/python tools/test.py $(DEMO) work_dirs/demo/best_*.pth --work-dir work_dirs/demo \
+		--out work_dirs/demo/detections.json --show-dir demo
+	@echo 'Open demo/overview.png for detections beside the ground truth, work_dirs/demo/curves.png for the training.'
+
+test: $(STAMP)
+	$(BIN)/python -m pytest
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+clean:
+	rm -rf $(VENV) *.egg-info .pytest_cache .ruff_cache demo work_dirs/demo

@@ -1,0 +1,34 @@
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).parent
+VERSION = re.search(r"__version__ = '(.+)'", (ROOT / 'mfdet' / '__init__.py').read_text())[1]
+
+TRAIN = [
+    'torch>=2.4',
+    'onedl-mmengine>=0.10.12,<0.11',
+    'onedl-mmcv>=2.3.6,<2.4',
+    'onedl-mmdetection>=3.5.1,<3.6',
+    'pycocotools>=2.0.7',
+    'scipy>=1.10',
+    'matplotlib>=3.7',
+]
+setup(
+    name='mfdet',
+    version=VERSION,
+    description='Object detection with Mobile-Former',
+    long_description=(ROOT / 'README.md').read_text(encoding='utf-8'),
+    long_description_content_type='text/markdown',
+    license='Apache-2.0',
+    packages=find_packages(include=['mfdet', 'mfdet.*']),
+    python_requires='>=3.10,<3.13',
+    install_requires=['numpy>=1.24,<3', 'opencv-python-headless>=4.8'],
+    extras_require={
+        'train': TRAIN,
+        'faster': ['faster-coco-eval>=1.6'],
+        'export': [*TRAIN, 'onnx>=1.16', 'onnxruntime>=1.18'],
+        'dev': [*TRAIN, 'faster-coco-eval>=1.6', 'pytest>=8', 'ruff>=0.9'],
+    },
+)

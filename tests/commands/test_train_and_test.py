@@ -1,0 +1,175 @@
+"""Training and testing from the command line, on tiny data."""
+
+import json
+import os
+import re
+from pathlib import Path
+
+import cv2
+import pytest
+import torch
+
+from mfdet.commands import test as test_command
+from mfdet.commands import train as train_command
+from mfdet.data.shapes import write_coco
+
+CONFIGS = Path(__file__).parents[2] / 'configs'
+SHAPES = str(CONFIGS / 'shapes' / 'retinanet_mf26m.py')
+SMALL = str(CONFIGS / 'small' / 'retinanet_mf151m.py')
+QUICK = [
+    'train_dataloader.num_workers=0',
+    'train_dataloader.persistent_workers=False',
+    'val_dataloader.num_workers=0',
+    'val_dataloader.persistent_workers=False',
+    'test_dataloader.num_workers=0',
+    'test_dataloader.persistent_workers=False',
+    'train_dataloader.batch_size=2',
+    'train_cfg.val_interval=1',
+    'default_hooks.logger.interval=1',
+]
+QUICK_SHAPES = [*QUICK, 'train_dataloader.dataset.length=4', 'val_dataloader.dataset.length=3']
+
+
+def train(*args):
+    return train_command.main([str(arg) for arg in args])
+
+
+def evaluate(*args):
+    return test_command.main([str(arg) for arg in args])
+
+
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory):
+    """A work directory after two tiny epochs on generated shapes."""
+    work_dir = tmp_path_factory.mktemp('work')
+    options = ['--cfg-options', *QUICK_SHAPES, 'train_cfg.max_epochs=2']
+    assert train(SHAPES, '--work-dir', work_dir, *options) == 0
+    return work_dir
+
+
+def test_training_leaves_curves_summary_and_checkpoints(trained):
+    summary = json.loads((trained / 'summary.json').read_text())
+    assert summary['epochs'] == 2
+    assert summary['iterations'] == 4
+    assert summary['best_ap'] >= 0
+    assert summary['images_per_second'] > 0
+    assert os.path.isfile(summary['best_checkpoint'])
+    assert os.path.isfile(summary['last_checkpoint'])
+    assert cv2.imread(str(trained / 'curves.png')).shape[0] > 200
+
+
+def test_checkpoint_is_plain_and_complete(trained):
+    checkpoint = torch.load(trained / 'epoch_2.pth', weights_only=True)
+    assert checkpoint['meta']['dataset_meta']['classes'][0] == 'ellipse'
+    assert checkpoint['meta']['normalization']['mean'] == [123.675, 116.28, 103.53]
+    assert checkpoint['meta']['normalization']['bgr_to_rgb'] is True
+    assert 'MobileFormer' in checkpoint['meta']['cfg']
+    assert len(checkpoint['message_hub']['log_scalars']['train/loss'][0]) == 4
+
+
+def test_resume_goes_on_where_it_stopped(trained, tmp_path):
+    (tmp_path / 'epoch_1.pth').write_bytes((trained / 'epoch_1.pth').read_bytes())
+    (tmp_path / 'last_checkpoint').write_text(str(tmp_path / 'epoch_1.pth'))
+    options = ['--cfg-options', *QUICK_SHAPES, 'train_cfg.max_epochs=2']
+    assert train(SHAPES, '--work-dir', tmp_path, '--resume', *options) == 0
+    resumed = torch.load(tmp_path / 'epoch_2.pth', weights_only=True)
+    assert len(resumed['message_hub']['log_scalars']['train/loss'][0]) == 4
+    assert json.loads((tmp_path / 'summary.json').read_text())['iterations'] == 4
+
+
+def test_resume_without_a_checkpoint_is_refused(tmp_path, capsys):
+    assert train(SHAPES, '--work-dir', tmp_path, '--resume') == 2
+    assert 'holds no checkpoint yet' in capsys.readouterr().err
+
+
+def test_testing_writes_results_and_pictures(trained, tmp_path):
+    out, pictures = tmp_path / 'results.json', tmp_path / 'pictures'
+    options = ['--work-dir', tmp_path, '--out', out, '--show-dir', pictures, '--score-thr', '0']
+    cfg = [f'test_dataloader.{name}' for name in ('dataset.length=3', 'num_workers=0', 'persistent_workers=False')]
+    assert evaluate(SHAPES, trained / 'epoch_2.pth', *options, '--cfg-options', *cfg) == 0
+    for result in json.loads(out.read_text()):
+        assert set(result) == {'image_id', 'bbox', 'score', 'category_id'}
+    names = sorted(path.name for path in pictures.iterdir())
+    assert names == ['overview.png', 'shapes_1_0.jpg', 'shapes_1_1.jpg', 'shapes_1_2.jpg']
+
+
+def test_wrong_checkpoint_is_named(trained, tmp_path, capsys):
+    weights = torch.load(trained / 'epoch_2.pth', weights_only=True)
+    del weights['state_dict']['backbone.tokens']
+    torch.save(weights, tmp_path / 'other.pth')
+    assert evaluate(SHAPES, tmp_path / 'other.pth', '--work-dir', tmp_path) == 2
+    error = capsys.readouterr().err
+    assert re.search(r"other\.pth does not fit.*'backbone\.tokens' is missing", error)
+
+
+def test_own_data_needs_no_config_editing(tmp_path):
+    for name, seed in (('train', 0), ('val', 1)):
+        write_coco(tmp_path, 4, seed, (64, 64), name)
+    work_dir = tmp_path / 'work'
+    val = ['--val-ann', 'annotations/val.json', '--val-images', 'images']
+    data = ['--data-root', tmp_path, '--train-ann', 'annotations/train.json', '--train-images', 'images', *val]
+    quick = ['--cfg-options', *QUICK, 'train_cfg.max_epochs=1', 'model.backbone.arch=26m']
+    quick += ['model.neck.in_channels=[24,64,96]']
+    assert train(SMALL, '--work-dir', work_dir, *data, *quick) == 0
+    checkpoint = torch.load(work_dir / 'epoch_1.pth', weights_only=True)
+    assert checkpoint['state_dict']['bbox_head.retina_cls.bias'].shape == (9 * 6,)
+    # The val file lists its categories the other way round: labels must follow the names.
+    path = tmp_path / 'annotations' / 'val.json'
+    content = json.loads(path.read_text())
+    content['categories'] = content['categories'][::-1]
+    path.write_text(json.dumps(content))
+    out = tmp_path / 'results.json'
+    options = ['--work-dir', work_dir, '--data-root', tmp_path, *val, '--out', out, '--show-dir', tmp_path / 'pictures']
+    assert evaluate(SMALL, work_dir / 'epoch_1.pth', *options, *quick) == 0
+    assert out.exists()
+    assert len(list((tmp_path / 'pictures').glob('val_*.jpg'))) == 4
+
+
+@pytest.mark.parametrize(
+    ('args', 'says'),
+    [
+        (['nowhere.py'], 'nowhere.py: no such config file'),
+        ([str(CONFIGS / 'retinanet_mf508m.py'), '--data-root', 'nowhere'], 'nowhere: no such data folder'),
+        ([SHAPES, '--data-root', '.'], 'generated data'),
+        ([SMALL, '--train-ann', 'a.json'], '--train-ann and --train-images belong together'),
+        ([SMALL, '--train-ann', 'a.json', '--train-images', '.'], '--val-ann'),
+        ([SHAPES, '--backbone-weights', 'nowhere.pth'], 'nowhere.pth: no such checkpoint file'),
+        pytest.param(
+            [SHAPES, '--amp'],
+            '--amp needs a GPU',
+            marks=pytest.mark.skipif(torch.cuda.is_available(), reason='a GPU is there'),
+        ),
+        ([SHAPES, '--resume', 'nowhere.pth'], 'nowhere.pth: no such checkpoint file'),
+    ],
+)
+def test_mistakes_end_with_one_sentence_and_2(args, says, tmp_path, capsys):
+    assert train(*args, '--work-dir', tmp_path / 'work') == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith('error: ')
+    assert says in error
+
+
+def test_backbone_weights_and_scaled_rate(trained, tmp_path):
+    options = ['--cfg-options', *QUICK_SHAPES, 'train_cfg.max_epochs=1']
+    args = ['--backbone-weights', trained / 'epoch_1.pth', '--auto-scale-lr']
+    assert train(SHAPES, '--work-dir', tmp_path, *args, *options) == 0
+    checkpoint = torch.load(tmp_path / 'epoch_1.pth', weights_only=True)
+    assert all(value.isfinite().all() for value in checkpoint['state_dict'].values() if value.is_floating_point())
+
+
+@pytest.mark.skipif('MFDET_TEST_DATA' not in os.environ, reason='MFDET_TEST_DATA does not name a folder of real images')
+def test_coco128_trains_a_step_with_the_main_config(tmp_path):
+    root = Path(os.environ['MFDET_TEST_DATA']) / 'coco128'
+    content = json.loads((root / 'annotations' / 'instances_train2017.json').read_text())
+    kept = [image for image in content['images']][:2]
+    ids = {image['id'] for image in kept}
+    content.update(images=kept, annotations=[a for a in content['annotations'] if a['image_id'] in ids])
+    (tmp_path / 'two.json').write_text(json.dumps(content))
+    pair = tmp_path / 'two.json', root / 'train2017'
+    data = ['--train-ann', pair[0], '--train-images', pair[1], '--val-ann', pair[0], '--val-images', pair[1]]
+    options = ['--cfg-options', *QUICK, 'train_cfg.max_epochs=1', 'train_dataloader.batch_size=1']
+    config = CONFIGS / 'retinanet_mf508m.py'
+    assert train(config, '--work-dir', tmp_path, '--data-root', root, *data, *options) == 0
+    assert json.loads((tmp_path / 'summary.json').read_text())['iterations'] == 2
+    checkpoint = torch.load(tmp_path / 'epoch_1.pth', weights_only=True)
+    assert len(checkpoint['meta']['dataset_meta']['classes']) == 80
