@@ -1,6 +1,6 @@
 """A generated detection data set: shapes of six classes over textured backgrounds, without any file.
 
-An image is a function of ``(seed, index, size, max_objects, diameters)`` alone. Two independent random streams make it: the first
+An image is a function of the arguments of :func:`generate` alone. Two independent random streams make it: the first
 lays the objects out (classes, boxes), the second paints, so that annotations cost a fraction of an image. The layout
 decides pixel by pixel in double precision and draws nothing, so boxes and labels are the same everywhere. Painting goes
 through OpenCV, whose rounding may move pixel values by a level or two between its versions.
@@ -24,6 +24,8 @@ import numpy as np
 from mfdet.errors import InputError
 
 CLASSES = ('ellipse', 'rectangle', 'triangle', 'star', 'cross', 'ring')
+#: BGR in 0-1 that the classes tend to as ``clutter`` goes to 0.
+CLASS_COLORS = np.array([(0, 0, 1), (1, 0, 0), (0, 1, 1), (0, 0.8, 0), (1, 0, 1), (1, 1, 0)])
 
 #: An object is only placed where at least this share of its pixels, and of those of every object below it, is visible.
 MIN_VISIBLE = 0.4
@@ -86,7 +88,7 @@ class Layout(NamedTuple):
         return boxes
 
 
-def generate(index, seed=0, size=(192, 192), max_objects=8, diameters=DIAMETERS):
+def generate(index, seed=0, size=(192, 192), max_objects=8, diameters=DIAMETERS, clutter=1.0):
     """Make one image with its boxes and labels.
 
     Args:
@@ -95,6 +97,8 @@ def generate(index, seed=0, size=(192, 192), max_objects=8, diameters=DIAMETERS)
         size (tuple[int, int]): ``(height, width)`` in pixels.
         max_objects (int): A non-empty image gets 1 to ``max_objects`` objects, fewer where no room was found.
         diameters (tuple[float, float]): Least and greatest diameter of a shape as a share of the short side.
+        clutter (float): Difficulty. At 1, all textures and colours occur everywhere; towards 0, backgrounds turn grey
+            and calm, shapes plain, and each class takes its own colour.
 
     Returns:
         ShapesImage: The image, its boxes and labels.
@@ -102,12 +106,14 @@ def generate(index, seed=0, size=(192, 192), max_objects=8, diameters=DIAMETERS)
     Raises:
         InputError: An argument is out of range.
     """
+    if not 0 <= clutter <= 1:
+        raise InputError(f'clutter is {clutter}, but must be from 0 to 1')
     placed = layout(index, seed, size, max_objects, diameters)
     rng = np.random.default_rng((seed, index, _PAINT))
-    image = _background(rng, *size)
+    image = _background(rng, *size, clutter)
     for shape in placed.shapes:
-        _paint(rng, image, shape)
-    return ShapesImage(_light(rng, image), placed.boxes, placed.labels)
+        _paint(rng, image, shape, clutter)
+    return ShapesImage(_light(rng, image, clutter), placed.boxes, placed.labels)
 
 
 def layout(index, seed=0, size=(192, 192), max_objects=8, diameters=DIAMETERS):
@@ -271,7 +277,7 @@ def _level(name, u, v):
     return first / math.cos(math.pi / 3) if name == 'triangle' else second / math.cos(2 * math.pi / 5)
 
 
-def _background(rng, height, width):
+def _background(rng, height, width, clutter):
     """Colour a tone per pixel (noise at several scales, gradient, stripes) through a random table; add lines."""
     short_side = min(height, width)
     tone = np.zeros((1, 1), dtype=np.float32)
@@ -291,12 +297,13 @@ def _background(rng, height, width):
         tone += np.abs(phase - np.floor(phase) - np.float32(0.5)) * np.float32(1 + 4 * rng.random())
     tone = cv2.normalize(tone, None, 0, 255, cv2.NORM_MINMAX, cv2.CV_8U)
 
-    spread = 30 + 130 * rng.random()
+    spread = 30 + 130 * clutter * rng.random()
     colors = 255 * (rng.random() + rng.random(3)) / 2 + spread * (rng.random((5, 1, 3)) - 0.5)
+    colors = clutter * colors + (1 - clutter) * colors.mean(-1, keepdims=True)
     steps = cv2.INTER_NEAREST if rng.random() < 0.3 else cv2.INTER_LINEAR
     table = cv2.resize(np.clip(colors, 0, 255).astype(np.uint8), (1, 256), interpolation=steps)
     image = cv2.applyColorMap(tone, table)
-    if rng.random() < 0.4:
+    if rng.random() < 0.4 * clutter:
         for _ in range(1 + int(rng.random() * 5)):
             ends = (rng.random((2, 2)) * (width, height)).astype(int).tolist()
             color = (255 * rng.random(3)).tolist()
@@ -304,26 +311,30 @@ def _background(rng, height, width):
     return image
 
 
-def _paint(rng, image, shape):
+def _paint(rng, image, shape, clutter):
     """Fill the shape with a colour unlike what lies below it, half of the time textured, sometimes outlined."""
     view, inside = image[shape.window], shape.level <= 1
     below = np.array(cv2.mean(view, inside.view(np.uint8))[:3])
-    candidates = 255 * rng.random((8, 3))
+    candidates = 255 * (clutter * rng.random((8, 3)) + (1 - clutter) * CLASS_COLORS[shape.label])
     contrast = np.sqrt(((candidates - below) ** 2).sum(1))
     # The first that stands out enough, so that pale and strong contrasts both occur.
-    choice = int(np.argmax(contrast > 100)) if contrast.max() > 100 else int(contrast.argmax())
+    enough = contrast > 150 - 50 * clutter
+    choice = int(np.argmax(enough)) if enough.any() else int(contrast.argmax())
     color = candidates[choice]
-    view[inside] = np.clip(color + _texture(rng, shape, inside, 0.3 * contrast[choice]), 0, 255).astype(np.uint8)
+    view[inside] = np.clip(color + _texture(rng, shape, inside, 0.3 * contrast[choice], clutter), 0, 255).astype(
+        np.uint8
+    )
     if rng.random() < 0.35:
         edge = inside & (shape.level > 0.7 + 0.2 * rng.random())
         view[edge] = (0.4 * color + 0.6 * 255 * (rng.random() < 0.5)).astype(np.uint8)
 
 
-def _texture(rng, shape, inside, strength):
+def _texture(rng, shape, inside, strength, clutter):
     """Offsets (P, 1) to the fill colour of the P pixels inside, at most ``strength`` (0-255) each; 0 if plain."""
     kind, scale, phase = rng.random(3)
-    if kind < 0.5:
+    if kind < 1 - clutter / 2:
         return 0.0
+    kind = (kind - 1) / clutter + 1  # 0.5 to 1
     u, v = shape.u[inside], shape.v[inside]
     if kind < 0.65:
         field = u
@@ -336,12 +347,12 @@ def _texture(rng, shape, inside, strength):
     return strength * field[:, None]
 
 
-def _light(rng, image):
+def _light(rng, image, clutter):
     """Lay a smooth colour cast and grain over the whole image."""
     height, width = image.shape[:2]
     cast = cv2.resize((255 * rng.random((4, 4, 3))).astype(np.uint8), (width, height), interpolation=cv2.INTER_LINEAR)
-    amount = 0.3 * rng.random()
+    amount = 0.3 * clutter * rng.random()
     image = cv2.addWeighted(image, 1, cast, amount, -127.5 * amount)
     grain = np.frombuffer(rng.bytes(image.size), dtype=np.uint8).reshape(image.shape)
-    amount = 0.2 * rng.random()
+    amount = 0.2 * clutter * rng.random()
     return cv2.addWeighted(image, 1, grain, amount, -127.5 * amount)

@@ -21,6 +21,7 @@ class ShapesDataset(BaseDetDataset):
         image_size (tuple[int, int]): ``(height, width)`` in pixels.
         max_objects (int): Most objects in an image.
         diameters (tuple[float, float]): Least and greatest diameter of a shape as a share of the short side.
+        clutter (float): Difficulty, see :func:`mfdet.data.shapes.generate`.
         filter_cfg (dict, optional): ``filter_empty_gt=True`` leaves out images without objects, except in test mode.
         kwargs: Those of :class:`mmdet.datasets.BaseDetDataset` that need no file.
 
@@ -33,12 +34,15 @@ class ShapesDataset(BaseDetDataset):
         'palette': [(220, 20, 60), (0, 90, 230), (240, 180, 0), (0, 160, 60), (190, 0, 200), (0, 190, 200)],
     }
 
-    def __init__(self, length, seed=0, image_size=(192, 192), max_objects=8, diameters=DIAMETERS, **kwargs):
+    def __init__(
+        self, length, seed=0, image_size=(192, 192), max_objects=8, diameters=DIAMETERS, clutter=1.0, **kwargs
+    ):
         if length < 1:
             raise InputError(f'ShapesDataset: length is {length}, but must be at least 1')
         self.length = length
         self.seed = seed
         self.options = {'seed': seed, 'size': image_size, 'max_objects': max_objects, 'diameters': diameters}
+        self.clutter = clutter
         super().__init__(**kwargs)
 
     def load_data_list(self):
@@ -55,7 +59,7 @@ class ShapesDataset(BaseDetDataset):
                     'img_path': f'shapes/{self.seed}/{index}',
                     'height': height,
                     'width': width,
-                    'shapes': {'index': index, **self.options},
+                    'shapes': {'index': index, 'clutter': self.clutter, **self.options},
                     'instances': [
                         {'bbox': box, 'bbox_label': label, 'ignore_flag': 0}
                         for box, label in zip(placed.boxes.tolist(), placed.labels.tolist(), strict=True)

@@ -31,7 +31,7 @@ def definition(logits, target, weight, gamma, alpha):
 def sample(dtype=torch.float64, weighted=False, device='cpu'):
     generator = torch.Generator().manual_seed(0)
     logits = 3 * torch.randn(12, 5, generator=generator, dtype=torch.float64)
-    target = torch.tensor([0, 1, 2, 3, 4, 5, 0, 4, 5, 5, -1, 2])  # 5 and -1 are background
+    target = torch.tensor([0, 1, 2, 3, 4, 5, 0, 4, 5, 5, -2, 2])  # 5 and -2 are background
     weight = torch.rand(5, generator=generator, dtype=torch.float64) if weighted else torch.empty(0)
     return logits.to(device, dtype), target.to(device), weight.to(device, dtype)
 
@@ -74,7 +74,8 @@ def test_large_logits_are_stable():
     # Wrong by a logit x, an element loses its factor times |x|; right by x, next to nothing but not zero.
     right = 0.75 * torch.tensor(-60.0).exp().item()
     torch.testing.assert_close(loss, torch.tensor([[0, 375], [125, 0], [5, right]]), rtol=1e-5, atol=0)
-    torch.testing.assert_close(gradient[:2], torch.tensor([[0, 0.75], [-0.25, 0]]), rtol=1e-5, atol=0)
+    expected = torch.tensor([[0, 0.75], [-0.25, 0], [-0.25, 3 * right]])
+    torch.testing.assert_close(gradient, expected, rtol=1e-5, atol=0)
 
 
 @pytest.mark.parametrize('reduction', ['none', 'sum', 'mean'])

@@ -8,6 +8,8 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
 
+import mfdet  # noqa: F401  (lets mmdet be imported)
+
 
 @pytest.fixture
 def mmdet():
@@ -77,3 +79,10 @@ def test_a_model_of_mmdet_trains_and_predicts(mmdet, config, losses):
         assert instances.bboxes.isfinite().all()
         assert ((instances.scores > 0) & (instances.scores <= 1)).all()
         assert (instances.scores.diff() <= 0).all()
+        if 'nms' in model.test_cfg:
+            overlaps = importlib.import_module('mmdet.structures.bbox').bbox_overlaps(
+                instances.bboxes, instances.bboxes
+            )
+            same_class = (instances.labels[:, None] == instances.labels).triu(diagonal=1)
+            assert same_class.any()
+            assert overlaps[same_class].max() < model.test_cfg.nms.iou_threshold + 1e-3

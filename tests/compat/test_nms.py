@@ -148,6 +148,9 @@ def test_nms_counts_the_last_pixel_with_an_offset():
     boxes, scores = np.array([[0, 0, 1, 0], [0, 0, 0, 0]], np.float32), np.array([0.5, 0.6], np.float32)
     assert run(boxes, scores, 0.4, offset=0) == [1, 0]
     assert run(boxes, scores, 0.4, offset=1) == [1]
+    apart = np.array([[0, 0, 0.5, 0], [0.9, 0, 1.4, 0]], np.float32)  # with an offset, they share 0.6 of 1.5 pixels
+    assert run(apart, scores, 0.2, offset=1) == [1]
+    assert run(apart, -scores, 0.2, offset=1) == [0]
 
 
 @pytest.mark.usefixtures('implementation')
@@ -185,6 +188,7 @@ def test_a_working_torchvision_is_used_where_it_means_the_same(monkeypatch):
     calls = []
 
     def counted(boxes, scores, threshold):
+        assert scores.dtype == boxes.dtype  # torchvision insists
         calls.append((boxes.dtype, threshold))
         return torch.tensor(greedy(boxes.numpy(), scores.numpy(), threshold))
 

@@ -28,9 +28,7 @@ def test_labels_follow_names_whatever_the_order_in_the_file(tmp_path, reverse):
 def test_a_class_that_the_file_lacks_is_named(tmp_path):
     path = write(tmp_path / 'a.json', [dict(id=1, name='cat')])
     with pytest.raises(InputError, match=r"a\.json: category 'bird' is missing"):
-        MfdetCocoDataset(
-            ann_file=path, metainfo=dict(classes=('cat', 'bird')), data_prefix=dict(img='x'), pipeline=[]
-        )
+        MfdetCocoDataset(ann_file=path, metainfo=dict(classes=('cat', 'bird')), data_prefix=dict(img='x'), pipeline=[])
 
 
 def test_read_categories_by_rising_id(tmp_path):

@@ -2,8 +2,9 @@
 image_size = (96, 96)
 max_objects = 4
 diameters = (0.25, 0.7)
+clutter = 0.25
 train_dataloader = dict(
-    batch_size=16,
+    batch_size=8,
     num_workers=1,
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=True),
@@ -14,6 +15,7 @@ train_dataloader = dict(
         image_size=image_size,
         max_objects=max_objects,
         diameters=diameters,
+        clutter=clutter,
         pipeline=[
             dict(type='GenerateShapes'),
             dict(type='LoadAnnotations', with_bbox=True),
@@ -23,7 +25,7 @@ train_dataloader = dict(
     ),
 )
 val_dataloader = dict(
-    batch_size=16,
+    batch_size=8,
     num_workers=1,
     persistent_workers=True,
     drop_last=False,
@@ -35,6 +37,7 @@ val_dataloader = dict(
         image_size=image_size,
         max_objects=max_objects,
         diameters=diameters,
+        clutter=clutter,
         test_mode=True,
         pipeline=[
             dict(type='GenerateShapes'),

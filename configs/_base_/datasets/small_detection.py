@@ -20,8 +20,9 @@ test_pipeline = [
     ),
 ]
 train_dataloader = dict(
-    batch_size=8,
+    batch_size=4,
+    num_workers=1,
     dataset=dict(filter_cfg=dict(_delete_=True, filter_empty_gt=False, min_size=1), pipeline=train_pipeline),
 )
-val_dataloader = dict(batch_size=8, dataset=dict(pipeline=test_pipeline))
+val_dataloader = dict(batch_size=8, num_workers=1, dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader

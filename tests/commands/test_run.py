@@ -1,0 +1,37 @@
+import subprocess
+import sys
+
+import pytest
+
+from mfdet.commands import _run
+from mfdet.errors import InputError
+
+
+def test_exit_codes(capsys):
+    @_run.command
+    def main(argv=None):
+        if argv == 'mistake':
+            raise InputError('file.json: wrong')
+        if argv == 'stop':
+            raise KeyboardInterrupt
+        return argv
+
+    assert [main(), main(3), main('mistake'), main('stop')] == [0, 3, 2, 130]
+    assert capsys.readouterr().err == 'error: file.json: wrong\ninterrupted\n'
+
+
+def test_missing_packages_are_named(monkeypatch):
+    monkeypatch.setattr(_run.importlib.util, 'find_spec', lambda name: None if name in ('torch', 'mmdet') else 1)
+    with pytest.raises(InputError, match=r'torch and mmdet cannot be found; .*mfdet\[train\]'):
+        _run.check_environment()
+
+
+@pytest.mark.parametrize('tool', ['train', 'test', 'evaluate', 'get_flops', 'convert_weights', 'dev/make_shapes'])
+def test_help_fits_a_screen_and_gives_an_example(tool):
+    path = f'{__file__.rsplit("/tests/", 1)[0]}/tools/{tool}.py'
+    done = subprocess.run([sys.executable, path, '--help'], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0
+    lines = done.stdout.splitlines()
+    assert len(lines) <= 50
+    assert max(map(len, lines)) <= 120
+    assert 'example' in done.stdout
