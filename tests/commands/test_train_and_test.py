@@ -161,7 +161,7 @@ def test_backbone_weights_and_scaled_rate(trained, tmp_path):
 def test_coco128_trains_a_step_with_the_main_config(tmp_path):
     root = Path(os.environ['MFDET_TEST_DATA']) / 'coco128'
     content = json.loads((root / 'annotations' / 'instances_train2017.json').read_text())
-    kept = [image for image in content['images']][:2]
+    kept = content['images'][:2]
     ids = {image['id'] for image in kept}
     content.update(images=kept, annotations=[a for a in content['annotations'] if a['image_id'] in ids])
     (tmp_path / 'two.json').write_text(json.dumps(content))

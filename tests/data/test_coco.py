@@ -55,5 +55,5 @@ def test_what_is_no_coco_file_is_said(tmp_path, content, says):
 
 
 def test_missing_file():
-    with pytest.raises(InputError, match='nowhere.json: no such annotation file'):
+    with pytest.raises(InputError, match=r'nowhere\.json: no such annotation file'):
         read_categories('nowhere.json')

@@ -51,7 +51,7 @@ def test_classes_of_a_checkpoint(config):
 
 
 def test_what_is_missing_is_named_with_how_to_get_coco(config, tmp_path):
-    with pytest.raises(InputError, match='data/: no such data folder.*cocodataset'):
+    with pytest.raises(InputError, match=r'data/: no such data folder.*cocodataset'):
         check_data(config, ('train',))
     set_data(config, str(tmp_path))
     with pytest.raises(InputError, match=r'a\.json: no such annotation file for the train split.*cocodataset'):
