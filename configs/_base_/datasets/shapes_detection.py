@@ -1,7 +1,7 @@
 # Generated shapes, 6 classes, 96×96: no files needed. Validation images come from another seed.
 image_size = (96, 96)
-max_objects = 4
-diameters = (0.25, 0.7)
+max_objects = 3
+diameters = (0.3, 0.7)
 clutter = 0.25
 train_dataloader = dict(
     batch_size=8,
