@@ -1,5 +1,6 @@
-"""See ``python tools/evaluate.py --help``."""
+"""Command line of :mod:`mfdet.commands.evaluate`; see ``--help``."""
 
 from mfdet.commands.evaluate import main
 
-raise SystemExit(main())
+if __name__ == '__main__':
+    raise SystemExit(main())

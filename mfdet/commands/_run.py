@@ -1,7 +1,9 @@
 """What every command shares: how a user's mistake ends it, and what it needs installed."""
 
+import contextlib
 import functools
 import importlib.util
+import io
 import sys
 
 from mfdet import compat
@@ -38,3 +40,5 @@ def check_environment():
         )
     compat.check_distributions()
     compat.check_opencv()
+    with contextlib.redirect_stdout(io.StringIO()):  # mmdet prints lines about a package that nothing here needs
+        importlib.import_module('mmdet.datasets')

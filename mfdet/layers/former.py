@@ -3,6 +3,7 @@
 from mmcv.cnn.bricks import DropPath
 from torch import nn
 
+from mfdet.errors import InputError
 from mfdet.layers.bridge import split_heads
 
 
@@ -34,7 +35,7 @@ class Former(nn.Module):
                 nn.Linear(num_tokens, 4 * num_tokens), nn.GELU(), nn.Linear(4 * num_tokens, num_tokens)
             )
         else:
-            raise ValueError(f"token_mixer must be 'attention' or 'mlp', got {token_mixer!r}")
+            raise InputError(f"token_mixer must be 'attention' or 'mlp', got {token_mixer!r}")
         self.norm = nn.LayerNorm(token_dim)
         self.ffn = None
         if ffn_ratio:

@@ -6,6 +6,7 @@ from mmengine.model import BaseModule
 from mmengine.model.weight_init import trunc_normal_init
 from torch import nn
 
+from mfdet.errors import InputError
 from mfdet.layers import MobileToFormer, channel_shuffle
 from mfdet.layers.mobile import pointwise
 from mfdet.models.mobile_former import ARCHS, MobileFormer
@@ -59,13 +60,13 @@ class MobileFormerClassifier(BaseModule):
         backbone_cfg: further arguments of the backbone; ``out_indices`` stays at all four strides.
 
     Raises:
-        ValueError: an argument is out of its range; the message names it.
+        InputError: an argument is out of its range; the message names it.
     """
 
     def __init__(self, arch, num_classes=1000, dropout=0.0, **backbone_cfg):
         super().__init__()
         if 'out_indices' in backbone_cfg:
-            raise ValueError('out_indices cannot be chosen for a classifier: its head needs the last stage')
+            raise InputError('out_indices cannot be chosen for a classifier: its head needs the last stage')
         self.backbone = MobileFormer(arch, **backbone_cfg)
         spec = ARCHS[arch]
         self.head = ClassificationHead(

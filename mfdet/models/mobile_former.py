@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
+from mfdet.errors import InputError
 from mfdet.layers import BneckLite, Mobile, MobileDownsample, MobileFormerBlock
 from mfdet.weights import load_backbone
 
@@ -124,7 +125,7 @@ class MobileFormer(BaseModule):
         out_strides: stride of each returned map.
 
     Raises:
-        ValueError: an argument is out of its range; the message names it.
+        InputError: an argument is out of its range; the message names it.
     """
 
     def __init__(
@@ -144,18 +145,18 @@ class MobileFormer(BaseModule):
     ):
         super().__init__(init_cfg)
         if arch not in ARCHS:
-            raise ValueError(f'arch must be one of {", ".join(ARCHS)}, got {arch!r}')
+            raise InputError(f'arch must be one of {", ".join(ARCHS)}, got {arch!r}')
         if not out_indices or list(out_indices) != sorted(set(out_indices)) or not set(out_indices) <= {0, 1, 2, 3}:
-            raise ValueError(f'out_indices must rise within 0..3 (strides 4, 8, 16, 32), got {out_indices!r}')
+            raise InputError(f'out_indices must rise within 0..3 (strides 4, 8, 16, 32), got {out_indices!r}')
         if frozen_stages not in range(-1, 5):
-            raise ValueError(f'frozen_stages must be from -1 (none) to 4 (all), got {frozen_stages!r}')
+            raise InputError(f'frozen_stages must be from -1 (none) to 4 (all), got {frozen_stages!r}')
         spec = ARCHS[arch]
         self.num_tokens = spec['num_tokens'] if num_tokens is None else num_tokens
         self.token_dim = token_dim or spec['token_dim']
         if self.num_tokens == 0 and (dynamic_relu or spatial_aware_dyrelu):
-            raise ValueError('num_tokens=0 leaves nothing to drive dynamic ReLUs; set dynamic_relu=False with it')
+            raise InputError('num_tokens=0 leaves nothing to drive dynamic ReLUs; set dynamic_relu=False with it')
         if self.token_dim % 4:
-            raise ValueError(f'token_dim must be divisible by 4, the number of heads of Former, got {token_dim}')
+            raise InputError(f'token_dim must be divisible by 4, the number of heads of Former, got {token_dim}')
         self.arch = arch
         self.with_cp = with_cp
         self.frozen_stages = frozen_stages

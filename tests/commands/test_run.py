@@ -26,7 +26,19 @@ def test_missing_packages_are_named(monkeypatch):
         _run.check_environment()
 
 
-@pytest.mark.parametrize('tool', ['train', 'test', 'evaluate', 'get_flops', 'convert_weights', 'dev/make_shapes'])
+@pytest.mark.parametrize(
+    'tool',
+    [
+        'train',
+        'test',
+        'evaluate',
+        'get_flops',
+        'convert_weights',
+        'dev/make_shapes',
+        'dev/subset_coco',
+        'dev/benchmark_nms',
+    ],
+)
 def test_help_fits_a_screen_and_gives_an_example(tool):
     path = f'{__file__.rsplit("/tests/", 1)[0]}/tools/{tool}.py'
     done = subprocess.run([sys.executable, path, '--help'], capture_output=True, text=True, timeout=60)

@@ -133,6 +133,7 @@ def test_own_data_needs_no_config_editing(tmp_path):
         ([SHAPES, '--data-root', '.'], 'generated data'),
         ([SMALL, '--train-ann', 'a.json'], '--train-ann and --train-images belong together'),
         ([SMALL, '--train-ann', 'a.json', '--train-images', '.'], '--val-ann'),
+        ([SHAPES, '--cfg-options', 'model.backbone.arch=27m'], 'arch must be one of'),
         ([SHAPES, '--backbone-weights', 'nowhere.pth'], 'nowhere.pth: no such checkpoint file'),
         pytest.param(
             [SHAPES, '--amp'],

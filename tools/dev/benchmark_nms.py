@@ -17,6 +17,8 @@ from mfdet.commands._run import command
 from mfdet.errors import InputError
 
 THRESHOLD = 0.5
+EXAMPLE = """example:
+  python tools/dev/benchmark_nms.py --boxes 5000"""
 
 
 def random_boxes(count, seed):
@@ -54,7 +56,9 @@ def candidates(boxes, scores):
 @command
 def main(argv=None):
     """Parse the command line, time every implementation and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.split('\n\n')[0])
+    parser = argparse.ArgumentParser(
+        'benchmark_nms.py', description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument('--boxes', type=int, default=5000, help='number of boxes (default: %(default)s)')
     parser.add_argument('--repeats', type=int, default=15, help='timed runs of each, of which the median is shown')
     parser.add_argument('--seed', type=int, default=0, help='of the random boxes (default: 0)')
