@@ -4,8 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO := configs/shapes/retinanet_mf26m.py
-# The demo's steps are so small that a second thread gains nothing, and waits badly where other programs run.
-demo: export OMP_NUM_THREADS := 1
+# Steps of demo and tests are so small that a second thread gains nothing, and waits badly where other programs run.
+demo test: export OMP_NUM_THREADS := 1
 
 .PHONY: setup demo test lint clean
 

@@ -106,7 +106,6 @@ class MfdetCocoMetric(CocoMetric):
             if folder:
                 for name in os.listdir(temporary):
                     os.replace(os.path.join(temporary, name), os.path.join(folder, name))
-                    logger.info(f'wrote {os.path.join(folder, name)}')
         if self.format_only:
             return {}
 
