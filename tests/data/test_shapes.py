@@ -148,7 +148,7 @@ def test_painting_stays_inside_the_shape_and_stands_out(layouts):
         for shape in placed.shapes:
             below = (255 * rng.random(3)).astype(np.uint8)
             image = np.full((*SIZE, 3), below, dtype=np.uint8)
-            shapes._paint(rng, image, shape)
+            shapes._paint(rng, image, shape, clutter=1.0)
             painted = np.zeros(SIZE, dtype=bool)
             painted[shape.window] = shape.level <= 1
             assert np.all(image[~painted] == below)
@@ -156,8 +156,30 @@ def test_painting_stays_inside_the_shape_and_stands_out(layouts):
             assert distance.mean() > 50
 
 
+def test_little_clutter_is_greyer_and_gives_each_class_its_colour():
+    def saturation(clutter):
+        images = [shapes._background(np.random.default_rng(seed), *SIZE, clutter).astype(float) for seed in range(20)]
+        return np.mean([np.ptp(image, axis=-1).mean() for image in images])
+
+    assert saturation(0.2) < 0.5 * saturation(1.0)
+    for index in range(20):
+        placed = layout(index, 0, SIZE)
+        image = generate(index, 0, SIZE, clutter=0.0).image
+        for number, shape in enumerate(placed.shapes):
+            inner = (shape.level < 0.6) & (placed.owner[shape.window] == number + 1)
+            expected = 255 * shapes.CLASS_COLORS[shape.label]
+            assert np.abs(image[shape.window][inner] - expected).max(initial=0) <= 1
+
+
+def test_diameters_bound_the_shapes():
+    sides = np.concatenate(
+        [np.diff(layout(i, 0, SIZE, 1, (0.4, 0.5)).boxes.reshape(-1, 2, 2), axis=1).ravel() for i in range(60)]
+    )
+    assert sides.max() <= 0.5 * min(SIZE) + 2
+
+
 def test_backgrounds_are_textured_and_differ():
-    images = [shapes._background(np.random.default_rng(seed), *SIZE) for seed in range(30)]
+    images = [shapes._background(np.random.default_rng(seed), *SIZE, clutter=1.0) for seed in range(30)]
     assert all(image.shape == (*SIZE, 3) for image in images)
     assert min(image.std((0, 1)).max() for image in images) > 3
     assert np.std([image.mean() for image in images]) > 20
@@ -177,6 +199,8 @@ def test_backgrounds_are_textured_and_differ():
         ({'diameters': (0.5, 0.2)}, 'diameters'),
         ({'diameters': (0.0, 0.2)}, 'diameters'),
         ({'diameters': (0.2, 1.1)}, 'diameters'),
+        ({'clutter': -0.1}, 'clutter'),
+        ({'clutter': 1.1}, 'clutter'),
     ],
 )
 def test_arguments_out_of_range_are_refused(arguments, word):
