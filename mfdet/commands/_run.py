@@ -1,9 +1,7 @@
 """What every command shares: how a user's mistake ends it, and what it needs installed."""
 
-import contextlib
 import functools
 import importlib.util
-import io
 import sys
 
 from mfdet import compat
@@ -40,5 +38,3 @@ def check_environment():
         )
     compat.check_distributions()
     compat.check_opencv()
-    with contextlib.redirect_stdout(io.StringIO()):  # mmdet prints lines about a package that nothing here needs
-        importlib.import_module('mmdet.datasets')

@@ -23,8 +23,8 @@ def build_parser():
 @command
 def main(argv=None):
     """Run the command; returns the exit code."""
-    args = build_parser().parse_args(argv)
     check_environment()
+    args = build_parser().parse_args(argv)
     import torch
 
     from mfdet.models.find_arch import find_arch

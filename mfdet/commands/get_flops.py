@@ -24,10 +24,10 @@ def build_parser():
 @command
 def main(argv=None):
     """Run the command; returns the exit code."""
+    check_environment()
     args = build_parser().parse_args(argv)
     if min(args.shape) < 1:
         raise InputError(f'--shape must be two positive numbers, height and width, got {args.shape[0]} {args.shape[1]}')
-    check_environment()
     from mmdet.registry import MODELS
     from mmengine.registry import init_default_scope
 

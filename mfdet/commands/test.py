@@ -61,8 +61,8 @@ def build_config(args, results_dir):
 @command
 def main(argv=None):
     """Run the command; returns the exit code."""
+    check_environment()  # first, since the parser is built with mmengine
     args = build_parser().parse_args(argv)
-    check_environment()
     import mfdet.register  # noqa: F401
     from mfdet.engine.runner import ConsoleRunner
 

@@ -1,13 +1,17 @@
 """COCO-format data sets, with labels that follow class names rather than the order of a file."""
 
+import contextlib
+import io
 import json
 import os
 
-from mmdet.datasets import CocoDataset
-from mmdet.datasets.api_wrappers import COCO
 from mmdet.registry import DATASETS
 
 from mfdet.errors import InputError
+
+with contextlib.redirect_stdout(io.StringIO()):  # mmdet prints lines about a package that nothing here needs
+    from mmdet.datasets import CocoDataset
+    from mmdet.datasets.api_wrappers import COCO
 
 
 class _CocoByName(COCO):

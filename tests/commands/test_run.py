@@ -47,3 +47,17 @@ def test_help_fits_a_screen_and_gives_an_example(tool):
     assert len(lines) <= 50
     assert max(map(len, lines)) <= 120
     assert 'example' in done.stdout
+
+
+@pytest.mark.parametrize('tool', ['train', 'test', 'get_flops', 'convert_weights'])
+def test_without_the_training_packages_every_tool_says_so(tool, tmp_path):
+    root = __file__.rsplit('/tests/', 1)[0]
+    # An interpreter without site-packages stands for a plain `pip install mfdet`.
+    script = (
+        f'import sys; sys.path = [p for p in sys.path if "site-packages" not in p] + [{root!r}]\n'
+        f'from mfdet.commands.{tool} import main\n'
+        'sys.exit(main(["a", "b"]))'
+    )
+    done = subprocess.run([sys.executable, '-c', script], capture_output=True, text=True, timeout=60, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith('error: torch and mmengine and mmcv and mmdet cannot be found')
