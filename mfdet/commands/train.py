@@ -52,8 +52,10 @@ def prepare(config, args):
     config.launcher = args.launcher
     name = os.path.splitext(os.path.basename(args.config))[0]
     config.work_dir = args.work_dir or config.get('work_dir') or os.path.join('work_dirs', name)
-    if args.launcher != 'none' and not torch.cuda.is_available():
-        config.env_cfg.dist_cfg.backend = 'gloo'
+    if args.launcher == 'pytorch' and not torch.cuda.is_available():
+        # mmengine would ask for a GPU here; it leaves a process group that is there alone.
+        torch.distributed.init_process_group('gloo')
+        config.model_wrapper_cfg = dict(type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False)
     try:
         os.makedirs(config.work_dir, exist_ok=True)
     except OSError as error:
