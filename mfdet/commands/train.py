@@ -77,13 +77,6 @@ def build_parser():
     return parser
 
 
-def latest_checkpoint(work_dir):
-    """Return the newest checkpoint that a work directory names, None if there is none."""
-    from mmengine.runner import find_latest_checkpoint
-
-    return find_latest_checkpoint(work_dir)
-
-
 def build_config(args):
     """Turn parsed options into the config of the run, all of it checked.
 
@@ -115,8 +108,10 @@ def build_config(args):
             raise InputError(f'--auto-scale-lr needs auto_scale_lr = dict(base_batch_size=...) in {args.config}')
         config.auto_scale_lr.enable = True
     if args.resume:
+        from mmengine.runner import find_latest_checkpoint
+
         config.resume = True
-        config.load_from = latest_checkpoint(config.work_dir) if args.resume == 'auto' else args.resume
+        config.load_from = find_latest_checkpoint(config.work_dir) if args.resume == 'auto' else args.resume
         if config.load_from is None:
             raise InputError(f'--resume: {config.work_dir} holds no checkpoint yet; leave --resume out to start anew')
     return config
