@@ -48,6 +48,9 @@ def prepare(config, args):
     """Apply the options of :func:`add_common_options` to a config."""
     import torch
 
+    rank = dict(pytorch='RANK', slurm='SLURM_PROCID', mpi='OMPI_COMM_WORLD_RANK').get(args.launcher)
+    if rank and rank not in os.environ:
+        raise InputError(f'--launcher {args.launcher}: {rank} is not set; start with torchrun, srun or mpirun')
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     config.launcher = args.launcher
     name = os.path.splitext(os.path.basename(args.config))[0]
@@ -110,10 +113,13 @@ def build_config(args):
     if args.resume:
         from mmengine.runner import find_latest_checkpoint
 
+        from mfdet.engine.checkpoint import check_resumable
+
         config.resume = True
         config.load_from = find_latest_checkpoint(config.work_dir) if args.resume == 'auto' else args.resume
         if config.load_from is None:
             raise InputError(f'--resume: {config.work_dir} holds no checkpoint yet; leave --resume out to start anew')
+        check_resumable(config.load_from)
     return config
 
 

@@ -35,6 +35,12 @@ class MfdetCocoDataset(CocoDataset):
 
     COCOAPI = _CocoByName
 
+    def parse_data_info(self, raw_data_info):
+        """Parse an image's annotations; a missing ``area`` is that of the box, as in the evaluation."""
+        for annotation in raw_data_info['raw_ann_info']:
+            annotation.setdefault('area', annotation['bbox'][2] * annotation['bbox'][3])
+        return super().parse_data_info(raw_data_info)
+
     def load_data_list(self):
         """Load the annotations.
 

@@ -1,5 +1,7 @@
 """Checkpoints of plain containers and tensors: they load with ``weights_only=True``, for test and for resume."""
 
+import os
+
 import numpy as np
 from mmdet.registry import HOOKS
 from mmengine.hooks import Hook
@@ -10,8 +12,17 @@ from mmengine.runner.checkpoint import CheckpointLoader
 from mfdet.errors import InputError
 from mfdet.weights import check_state_dict, read_checkpoint, state_dict_of
 
-# mmengine falls back to unpickling anything; with this its Runner and every `init_cfg` read local files safely.
-CheckpointLoader.register_scheme(prefixes='', loader=read_checkpoint, force=True)
+
+def _load_local(path, map_location='cpu'):
+    checkpoint = read_checkpoint(path, map_location)
+    if isinstance(checkpoint, dict) and isinstance(checkpoint.get('meta'), dict):
+        checkpoint['meta'].pop('config', None)  # mmengine's resume would run this text as Python; ours is `cfg`
+    return checkpoint
+
+
+# mmengine falls back to unpickling anything; with this its Runner and every `init_cfg` read local files only, safely.
+for _scheme in ('', *CheckpointLoader._schemes):
+    CheckpointLoader.register_scheme(prefixes=_scheme, loader=_load_local, force=True)
 
 
 def to_plain(value):
@@ -58,6 +69,10 @@ class PlainCheckpointHook(Hook):
         check_state_dict(state_dict_of(checkpoint, source), shapes, source, 'the model of this config')
         if 'message_hub' in checkpoint:
             hub = checkpoint['message_hub']
+            best = hub['runtime_info'].get('best_ckpt')
+            if best and os.path.realpath(os.path.dirname(best)) != os.path.realpath(runner.work_dir):
+                hub['runtime_info'].pop('best_ckpt')  # mmengine would delete another run's file at the next best
+                hub['resumed_keys'].pop('best_ckpt', None)
             hub['log_scalars'] = {name: HistoryBuffer(*values) for name, values in hub['log_scalars'].items()}
 
 
@@ -69,9 +84,25 @@ def checkpoint_classes(path):
     """
     checkpoint = read_checkpoint(path)
     meta = checkpoint.get('meta') if isinstance(checkpoint, dict) else None
-    classes = (meta or {}).get('dataset_meta', {}).get('classes')
+    dataset_meta = meta.get('dataset_meta') if isinstance(meta, dict) else None
+    classes = dataset_meta.get('classes') if isinstance(dataset_meta, dict) else None
     if classes is not None and not (
         isinstance(classes, (list, tuple)) and all(isinstance(name, str) for name in classes)
     ):
         raise InputError(f'{path}: its class names are no list of strings')
     return classes
+
+
+def check_resumable(path):
+    """Check that training can go on from a checkpoint.
+
+    Raises:
+        InputError: the file cannot be read, or lacks the state of the optimizer or of the schedule.
+    """
+    checkpoint = read_checkpoint(path)
+    for part in ('meta', 'state_dict', 'message_hub', 'optimizer', 'param_schedulers'):
+        if not isinstance(checkpoint, dict) or part not in checkpoint:
+            raise InputError(
+                f'--resume {path}: it has no "{part}", so training cannot go on from it; '
+                'take an epoch_*.pth (best_*.pth holds weights only)'
+            )

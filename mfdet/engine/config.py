@@ -125,7 +125,8 @@ def check_data(config, splits):
         if 'ann_file' not in dataset:
             continue
         root = dataset.get('data_root') or ''
-        if root and not os.path.isdir(root):
+        absolute = os.path.isabs(dataset.ann_file) and os.path.isabs(dataset.get('data_prefix', {}).get('img', ''))
+        if root and not absolute and not os.path.isdir(root):
             raise InputError(f'{root}: no such data folder (--data-root); {HOW_TO_GET_COCO}')
         ann_file = os.path.join(root, dataset.ann_file)
         images = os.path.join(root, dataset.get('data_prefix', {}).get('img', ''))

@@ -79,6 +79,35 @@ def test_resume_goes_on_where_it_stopped(trained, tmp_path):
     assert json.loads((tmp_path / 'summary.json').read_text())['iterations'] == 4
 
 
+def test_resume_never_runs_what_a_checkpoint_holds(trained, tmp_path):
+    checkpoint = torch.load(trained / 'epoch_2.pth', weights_only=True)
+    mark = tmp_path / 'mark'
+    checkpoint['meta']['config'] = f'import os; os.mkdir({str(mark)!r})'
+    torch.save(checkpoint, tmp_path / 'evil.pth')
+    options = ['--cfg-options', *QUICK_SHAPES, 'train_cfg.max_epochs=2']
+    assert train(SHAPES, '--work-dir', tmp_path / 'work', '--resume', tmp_path / 'evil.pth', *options) == 0
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize('part', ['meta', 'optimizer'])
+def test_resume_needs_the_whole_state(trained, tmp_path, capsys, part):
+    checkpoint = torch.load(trained / 'epoch_2.pth', weights_only=True)
+    del checkpoint[part]
+    torch.save(checkpoint, tmp_path / 'part.pth')
+    assert train(SHAPES, '--work-dir', tmp_path, '--resume', tmp_path / 'part.pth') == 2
+    assert f'part.pth: it has no "{part}"' in capsys.readouterr().err
+
+
+def test_resume_elsewhere_leaves_the_best_checkpoint_of_the_old_run(trained, tmp_path):
+    best = json.loads((trained / 'summary.json').read_text())['best_checkpoint']
+    checkpoint = torch.load(trained / 'epoch_1.pth', weights_only=True)
+    checkpoint['message_hub']['runtime_info'].update(best_ckpt=best, best_score=-1.0)
+    torch.save(checkpoint, tmp_path / 'low.pth')
+    options = ['--cfg-options', *QUICK_SHAPES, 'train_cfg.max_epochs=2']
+    assert train(SHAPES, '--work-dir', tmp_path / 'work', '--resume', tmp_path / 'low.pth', *options) == 0
+    assert os.path.isfile(best)
+
+
 def test_resume_without_a_checkpoint_is_refused(tmp_path, capsys):
     assert train(SHAPES, '--work-dir', tmp_path, '--resume') == 2
     assert 'holds no checkpoint yet' in capsys.readouterr().err
@@ -136,6 +165,7 @@ def test_own_data_needs_no_config_editing(tmp_path):
         ([SMALL, '--train-ann', 'a.json'], '--train-ann and --train-images belong together'),
         ([SMALL, '--train-ann', 'a.json', '--train-images', '.'], '--val-ann'),
         ([SHAPES, '--cfg-options', 'model.backbone.arch=27m'], 'arch must be one of'),
+        ([SHAPES, '--launcher', 'pytorch'], 'RANK is not set'),
         ([SHAPES, '--backbone-weights', 'nowhere.pth'], 'nowhere.pth: no such checkpoint file'),
         pytest.param(
             [SHAPES, '--amp'],
