@@ -35,7 +35,7 @@ def build_config(args, results_dir):
         InputError: an option, the config, the checkpoint or the data is wrong.
     """
     from mfdet.engine.checkpoint import checkpoint_classes
-    from mfdet.engine.config import check_data, load_config, set_classes, set_data
+    from mfdet.engine.config import check_data, evaluators_of, load_config, set_classes, set_data
 
     config = load_config(args.config, args.cfg_options)
     set_data(config, args.data_root, val=data_pair(args, 'val'))
@@ -48,8 +48,7 @@ def build_config(args, results_dir):
     prepare(config, args)
     config.load_from = args.checkpoint
     config.model.backbone.pop('init_cfg', None)  # the checkpoint holds all weights
-    evaluators = config.test_evaluator if isinstance(config.test_evaluator, list) else [config.test_evaluator]
-    for evaluator in evaluators:
+    for evaluator in evaluators_of(config, 'test'):
         evaluator.classwise = True
         evaluator.outfile_prefix = os.path.join(results_dir, 'results')
     if args.show_dir:

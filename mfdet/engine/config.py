@@ -46,6 +46,12 @@ def dataset_of(dataloader):
     return dataset
 
 
+def evaluators_of(config, split):
+    """Return the evaluator configs of a split as a list; a config may hold one or several."""
+    evaluators = config[f'{split}_evaluator']
+    return evaluators if isinstance(evaluators, list) else [evaluators]
+
+
 def set_num_classes(model, num_classes):
     """Set every ``num_classes`` inside a model config, at any depth."""
     if isinstance(model, dict):
@@ -99,8 +105,7 @@ def set_data(config, data_root=None, train=None, val=None):
             dataset.ann_file, images = pair
             dataset.data_prefix = ConfigDict(img=images)
         if split != 'train':
-            evaluators = config[f'{split}_evaluator']
-            for evaluator in evaluators if isinstance(evaluators, list) else [evaluators]:
+            for evaluator in evaluators_of(config, split):
                 if 'ann_file' in evaluator:
                     evaluator.ann_file = os.path.join(dataset.get('data_root') or '', dataset.ann_file)
     if train:
