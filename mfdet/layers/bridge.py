@@ -3,6 +3,8 @@
 Both directions keep the map side free of projections, so their cost is small where the map is large.
 """
 
+import math
+
 import torch.nn.functional as F
 from mmcv.cnn.bricks import DropPath
 from torch import nn
@@ -11,6 +13,11 @@ from torch import nn
 def split_heads(x, heads):
     """View (B, N, C) as (B, heads, N, C / heads)."""
     return x.unflatten(-1, (heads, -1)).transpose(1, 2)
+
+
+def with_position(tokens, position):
+    """Add the position part of object queries, both (B, M, d), if they have one."""
+    return tokens if position is None else tokens + position
 
 
 class MobileToFormer(nn.Module):
@@ -36,21 +43,29 @@ class MobileToFormer(nn.Module):
         self.drop_path = DropPath(drop_path)
         self.norm = nn.LayerNorm(token_dim)
 
-    def forward(self, x, tokens):
+    def attention(self, x, tokens, position=None, valid=None):
+        """Return logits, scaled, and attention weights, each (B, h, M, H·W); the arguments are those of `forward`."""
+        query = split_heads(self.query(with_position(tokens, position)), self.heads)  # (B, h, M, C/h)
+        logits = (query * self.scale) @ x.flatten(2).unflatten(1, (self.heads, -1))
+        masked = logits if valid is None else logits.masked_fill(~valid.flatten(2)[:, None], -math.inf)
+        return logits, masked.softmax(-1)
+
+    def forward(self, x, tokens, position=None, valid=None):
         """Update the tokens.
 
         Args:
-            x: map (B, C, H, W).
+            x: map (B, C, H, W), its position code included where it has one.
             tokens: (B, M, d).
+            position: position part of the tokens (B, M, d), added for the attention only.
+            valid: bool (B, 1, H, W), False where the map is padding; None if it is all image.
 
         Returns:
             The new tokens (B, M, d), and the attention logits (B, M, H, W): scaled, before the softmax, averaged over
             the heads. Spatial-aware dynamic ReLU mixes with them.
         """
-        query = split_heads(self.query(tokens), self.heads)  # (B, h, M, C/h)
-        value = x.flatten(2).unflatten(1, (self.heads, -1))  # (B, h, C/h, H·W), keys as well
-        logits = (query * self.scale) @ value  # (B, h, M, H·W)
-        update = (logits.softmax(-1) @ value.transpose(-1, -2)).transpose(1, 2).flatten(2)  # (B, M, C)
+        logits, weights = self.attention(x, tokens, position, valid)
+        value = x.flatten(2).unflatten(1, (self.heads, -1))  # (B, h, C/h, H·W), the keys as well
+        update = (weights @ value.transpose(-1, -2)).transpose(1, 2).flatten(2)  # (B, M, C)
         update = update * (2 * F.hardsigmoid(self.gate(tokens)))
         tokens = self.norm(tokens + self.drop_path(self.proj(update)))
         return tokens, logits.mean(1).unflatten(-1, x.shape[-2:])
@@ -76,9 +91,9 @@ class FormerToMobile(nn.Module):
         self.value = nn.Linear(token_dim, channels)
         self.drop_path = DropPath(drop_path)
 
-    def forward(self, x, tokens):
-        """Return the new map (B, C, H, W) from x (B, C, H, W) and tokens (B, M, d)."""
-        key = split_heads(self.key(tokens), self.heads)  # (B, h, M, C/h)
+    def forward(self, x, tokens, position=None):
+        """Return the new map (B, C, H, W) from x (B, C, H, W), tokens (B, M, d) and their position part, if any."""
+        key = split_heads(self.key(with_position(tokens, position)), self.heads)  # (B, h, M, C/h)
         value = split_heads(self.value(tokens), self.heads)
         query = x.flatten(2).unflatten(1, (self.heads, -1))  # (B, h, C/h, H·W)
         attention = ((key * self.scale) @ query).softmax(-2)  # (B, h, M, H·W), over the tokens

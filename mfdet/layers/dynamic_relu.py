@@ -15,10 +15,13 @@ class DynamicReLU(nn.Module):
     Args:
         channels: channels C of the feature map.
         token_dim: width d of a token; the MLP is d → d/4 → 2C.
+        mix_hidden: if spatial-aware, combine the MLP's hidden layer over the tokens in place of its output h. It is
+            cheaper with many tokens, d/4 being less than 2C, and differs where the hsigmoid between them saturates.
     """
 
-    def __init__(self, channels, token_dim):
+    def __init__(self, channels, token_dim, mix_hidden=False):
         super().__init__()
+        self.mix_hidden = mix_hidden
         self.reduce = nn.Linear(token_dim, token_dim // 4)
         self.expand = nn.Linear(token_dim // 4, 2 * channels)
 
@@ -30,6 +33,9 @@ class DynamicReLU(nn.Module):
         """Apply to x (B, C, H, W), given tokens (B, M, d) and, if spatial-aware, mixing (B, M, H, W) that sums to 1."""
         if mixing is None:
             h = self.coefficients(tokens[:, 0])[..., None, None]
+        elif self.mix_hidden:
+            hidden = torch.einsum('bmk,bmhw->bkhw', F.relu(self.reduce(tokens)), mixing)
+            h = F.hardsigmoid(F.conv2d(hidden, self.expand.weight[..., None, None], self.expand.bias))
         else:
             h = torch.einsum('bmk,bmhw->bkhw', self.coefficients(tokens), mixing)
         h1, h2 = h.chunk(2, dim=1)

@@ -1,10 +1,12 @@
 """Former: the transformer over the few tokens (Mobile-Former, section 3.2)."""
 
+import math
+
 from mmcv.cnn.bricks import DropPath
 from torch import nn
 
 from mfdet.errors import InputError
-from mfdet.layers.bridge import split_heads
+from mfdet.layers.bridge import split_heads, with_position
 
 
 class Former(nn.Module):
@@ -43,22 +45,33 @@ class Former(nn.Module):
             self.ffn = nn.Sequential(nn.Linear(token_dim, hidden), nn.GELU(), nn.Linear(hidden, token_dim))
             self.ffn_norm = nn.LayerNorm(token_dim)
 
-    def attention(self, tokens):
+    def attention(self, tokens, mask=None):
         """Multi-head self-attention over tokens (B, M, d), before the residual; returns (B, M, d)."""
         query = split_heads(self.query(tokens), self.heads)  # (B, h, M, d/h)
         value = split_heads(tokens, self.heads)  # keys as well
-        weights = ((query * self.scale) @ value.transpose(-1, -2)).softmax(-1)  # (B, h, M, M)
-        return self.proj((weights @ value).transpose(1, 2).flatten(2))
+        logits = (query * self.scale) @ value.transpose(-1, -2)  # (B, h, M, M)
+        if mask is not None:
+            logits = logits.masked_fill(~mask, -math.inf)
+        return self.proj((logits.softmax(-1) @ value).transpose(1, 2).flatten(2))
 
-    def mix(self, tokens):
+    def mix(self, tokens, mask=None):
         """Exchange information between tokens (B, M, d) by attention or, in the ablation, an MLP over M."""
         if self.token_mixer == 'attention':
-            return self.attention(tokens)
+            return self.attention(tokens, mask)
         return self.token_mlp(tokens.transpose(1, 2)).transpose(1, 2)
 
-    def forward(self, tokens):
-        """Return the new tokens (B, M, d)."""
-        tokens = self.norm(tokens + self.drop_path(self.mix(tokens)))
+    def forward(self, tokens, position=None, mask=None):
+        """Update the tokens.
+
+        Args:
+            tokens: (B, M, d).
+            position: position part of the tokens (B, M, d), added for the attention only.
+            mask: bool (M, M), True where the token of the row may attend to that of the column; None for everywhere.
+
+        Returns:
+            The new tokens (B, M, d).
+        """
+        tokens = self.norm(tokens + self.drop_path(self.mix(with_position(tokens, position), mask)))
         if self.ffn is not None:
             tokens = self.ffn_norm(tokens + self.drop_path(self.ffn(tokens)))
         return tokens

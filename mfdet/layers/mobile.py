@@ -37,9 +37,30 @@ def depthwise(in_channels, ratio=1, stride=1, act_cfg=None):
     )
 
 
-def relu(channels, token_dim, dynamic):
+def relu(channels, token_dim, dynamic, mix_hidden=False):
     """The activation of a Mobile block: dynamic, or plain in the ablation."""
-    return DynamicReLU(channels, token_dim) if dynamic else StaticReLU()
+    return DynamicReLU(channels, token_dim, mix_hidden) if dynamic else StaticReLU()
+
+
+def zero_padding(x, valid):
+    """Zero x (B, C, H, W) outside the image, where ``valid``, bool (B, 1, H, W) or None, is False.
+
+    Done before a spatial convolution, it keeps padding from reaching into the image: an image alone has zeros there.
+    """
+    return x if valid is None else x * valid
+
+
+def halve(valid):
+    """Validity, bool (B, 1, H, W) or None, at half the resolution: a cell is valid if any of it is image."""
+    return None if valid is None else valid[..., ::2, ::2]
+
+
+def pool_logits(logits, size, valid=None):
+    """Average logits (B, M, H, W) over the valid positions of each cell of a map of ``size`` (H', W')."""
+    if valid is None:
+        return F.adaptive_avg_pool2d(logits, size)
+    share = F.adaptive_avg_pool2d(valid.to(logits.dtype), size)
+    return F.adaptive_avg_pool2d(logits * valid, size) / share.clamp(min=1e-6)
 
 
 class BneckLite(nn.Module):
@@ -59,9 +80,9 @@ class BneckLite(nn.Module):
         self.depthwise = depthwise(in_channels, expand_ratio, stride, act_cfg=dict(type='ReLU6'))
         self.pointwise = pointwise(in_channels * expand_ratio, out_channels, groups)
 
-    def forward(self, x):
-        """Map x (B, C_in, H, W) to (B, C_out, ceil(H/stride), ceil(W/stride))."""
-        y = self.pointwise(channel_shuffle(self.depthwise(x), self.shuffle))
+    def forward(self, x, valid=None):
+        """Map x (B, C_in, H, W) to (B, C_out, ceil(H/stride), ceil(W/stride)); ``valid`` as in :class:`Mobile`."""
+        y = self.pointwise(channel_shuffle(self.depthwise(zero_padding(x, valid)), self.shuffle))
         return x + y if self.residual else y
 
 
@@ -74,30 +95,34 @@ class Mobile(nn.Module):
         token_dim: width of the tokens that drive the dynamic ReLUs.
         dynamic_relu: False for plain ReLUs.
         groups: groups of the 1×1 convolutions.
+        mix_hidden: see :class:`mfdet.layers.DynamicReLU`.
     """
 
-    def __init__(self, in_channels, out_channels, expand_ratio, token_dim, dynamic_relu=True, groups=1):
+    def __init__(
+        self, in_channels, out_channels, expand_ratio, token_dim, dynamic_relu=True, groups=1, mix_hidden=False
+    ):
         super().__init__()
         hidden = in_channels * expand_ratio
         self.groups = groups
         self.residual = in_channels == out_channels
         self.expand = pointwise(in_channels, hidden, groups)
-        self.act1 = relu(hidden, token_dim, dynamic_relu)
+        self.act1 = relu(hidden, token_dim, dynamic_relu, mix_hidden)
         self.depthwise = depthwise(hidden)
-        self.act2 = relu(hidden, token_dim, dynamic_relu)
+        self.act2 = relu(hidden, token_dim, dynamic_relu, mix_hidden)
         self.project = pointwise(hidden, out_channels, groups)
 
-    def forward(self, x, tokens=None, logits=None):
+    def forward(self, x, tokens=None, logits=None, valid=None):
         """Map x (B, C_in, H, W) to (B, C_out, H, W).
 
         Args:
             x: the map.
             tokens: (B, M, d), for dynamic ReLU.
             logits: (B, M, H, W) from Mobile→Former, for spatial-aware dynamic ReLU.
+            valid: bool (B, 1, H, W), False where the map is padding; None if it is all image.
         """
         mixing = None if logits is None else logits.softmax(1)
         y = self.act1(channel_shuffle(self.expand(x), self.groups), tokens, mixing)
-        y = self.act2(self.depthwise(y), tokens, mixing)
+        y = self.act2(self.depthwise(zero_padding(y, valid)), tokens, mixing)
         y = channel_shuffle(self.project(y), self.groups)
         return x + y if self.residual else y
 
@@ -125,10 +150,10 @@ class MobileDownsample(nn.Module):
         self.act2 = relu(out_channels * expand_ratio2, token_dim, dynamic_relu)
         self.pointwise2 = pointwise(out_channels * expand_ratio2, out_channels, groups)
 
-    def forward(self, x, tokens=None, logits=None):
+    def forward(self, x, tokens=None, logits=None, valid=None):
         """Map x (B, C_in, H, W) to (B, C_out, ceil(H/2), ceil(W/2)); the other arguments as in :class:`Mobile`."""
-        y = channel_shuffle(self.depthwise1(x), self.shuffle1)
-        mixing = None if logits is None else F.adaptive_avg_pool2d(logits, y.shape[-2:]).softmax(1)
+        y = channel_shuffle(self.depthwise1(zero_padding(x, valid)), self.shuffle1)
+        mixing = None if logits is None else pool_logits(logits, y.shape[-2:], valid).softmax(1)
         y = self.pointwise1(self.act1(y, tokens, mixing))
-        z = channel_shuffle(self.depthwise2(y), self.shuffle2)
+        z = channel_shuffle(self.depthwise2(zero_padding(y, halve(valid))), self.shuffle2)
         return y + self.pointwise2(self.act2(z, tokens, mixing))

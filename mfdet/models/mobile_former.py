@@ -11,6 +11,7 @@ from torch.utils.checkpoint import checkpoint
 
 from mfdet.errors import InputError
 from mfdet.layers import BneckLite, Mobile, MobileDownsample, MobileFormerBlock
+from mfdet.layers.mobile import halve
 from mfdet.weights import load_backbone
 
 # Blocks: L = bneck-lite (C_out, e), D = downsample (C_out, e1, e2), B = stride 1 (C_out, e).
@@ -173,6 +174,7 @@ class MobileFormer(BaseModule):
         )
         self.blocks = nn.ModuleList()
         self.stage_ends = []  # number of blocks up to the end of each stage
+        self.downsampling = []  # blocks that halve the map, counted from 1
         stage_channels = []
         for i, stage in enumerate(stages):
             for j, block in enumerate(stage):
@@ -189,6 +191,8 @@ class MobileFormer(BaseModule):
                         drop_path=next(drop_paths),
                     )
                 )
+                if stride == 2:
+                    self.downsampling.append(len(self.blocks))
                 channels = block[1]
             self.stage_ends.append(len(self.blocks))
             stage_channels.append(channels)
@@ -260,12 +264,15 @@ class MobileFormer(BaseModule):
                         module.eval()
         return self
 
-    def forward(self, x, return_tokens=False):
+    def forward(self, x, return_tokens=False, valid=None):
         """Compute the maps of a batch of images.
 
         Args:
             x: images (B, 3, H, W).
             return_tokens: return the tokens after the last block as well.
+            valid: bool (B, 1, H, W), False at the padding of images that are smaller than the batch. With it the maps
+                of an image do not depend on how far it is padded, provided H and W are multiples of 32 and padding
+                is 0 after normalisation. None takes all as image.
 
         Returns:
             A tuple of maps (B, C, ceil(H/s), ceil(W/s)), one for each of ``out_indices``; with ``return_tokens`` the
@@ -273,14 +280,17 @@ class MobileFormer(BaseModule):
         """
         tokens = self.tokens.expand(len(x), -1, -1) if self.num_tokens else None
         x = self.stem(x)
+        valid = halve(valid)
         maps = []
         for i, block in enumerate(self.blocks, start=1):
             inputs = (x, tokens) if isinstance(block, MobileFormerBlock) else (x,)
             if self.with_cp and torch.is_grad_enabled():
-                outputs = checkpoint(block, *inputs, use_reentrant=False)
+                outputs = checkpoint(block, *inputs, valid=valid, use_reentrant=False)
             else:
-                outputs = block(*inputs)
+                outputs = block(*inputs, valid=valid)
             x, tokens = outputs if isinstance(block, MobileFormerBlock) else (outputs, tokens)
+            if i in self.downsampling:
+                valid = halve(valid)
             if i in self.out_ends:
                 maps.append(x)
         return (tuple(maps), tokens) if return_tokens else tuple(maps)

@@ -45,3 +45,15 @@ def test_spatial_aware_mixes_coefficients_position_by_position(relu):
 def test_static_relu_has_the_same_call():
     x = torch.randn(1, 2, 3, 3)
     torch.testing.assert_close(StaticReLU()(x, None, None), x.clamp(min=0))
+
+
+def test_mixing_the_hidden_layer_equals_mixing_the_output_where_hsigmoid_is_linear():
+    torch.manual_seed(0)
+    output, hidden = DynamicReLU(5, 8), DynamicReLU(5, 8, mix_hidden=True)
+    hidden.load_state_dict(output.state_dict())
+    x, tokens = torch.randn(2, 5, 3, 4), torch.randn(2, 6, 8)
+    mixing = torch.randn(2, 6, 3, 4).softmax(1)
+    torch.testing.assert_close(hidden(x, tokens, mixing), output(x, tokens, mixing))
+    for relu in (output, hidden):
+        relu.expand.weight.data *= 100
+    assert not torch.allclose(hidden(x, tokens, mixing), output(x, tokens, mixing))

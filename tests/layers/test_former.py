@@ -31,3 +31,21 @@ def test_both_mixers_let_tokens_exchange(token_mixer):
     changed = tokens.clone()
     changed[0, 4] += 1
     assert not torch.allclose(layer(tokens)[0, 0], layer(changed)[0, 0])
+
+
+def test_position_enters_the_attention_but_not_the_residual():
+    torch.manual_seed(0)
+    layer = Former(token_dim=16, ffn_ratio=0)
+    tokens, position = torch.randn(2, 5, 16), torch.randn(2, 5, 16)
+    torch.testing.assert_close(layer(tokens, position), layer.norm(tokens + layer.attention(tokens + position)))
+
+
+def test_mask_says_who_may_attend_to_whom():
+    torch.manual_seed(0)
+    layer = Former(token_dim=16)
+    tokens = torch.randn(2, 5, 16)
+    mask = torch.zeros(5, 5, dtype=torch.bool)
+    mask[:3, :3] = mask[3:, 3:] = True
+    out = layer(tokens, mask=mask)
+    torch.testing.assert_close(out[:, :3], layer(tokens[:, :3]))
+    torch.testing.assert_close(out[:, 3:], layer(tokens[:, 3:]))

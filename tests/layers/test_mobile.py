@@ -41,3 +41,32 @@ def test_downsample_halves_odd_sizes_upwards_and_pools_the_logits():
         logits[:, 0] = 50
         torch.testing.assert_close(layer(x, tokens, logits), layer(x, tokens))
     assert out.shape == (1, 12, 3, 4)
+
+
+@pytest.mark.parametrize('kind', ['lite', 'lite2', 'stride1', 'stride2'])
+def test_padding_does_not_reach_the_image(kind):
+    torch.manual_seed(0)
+    layer, stride = {
+        'lite': (BneckLite(8, 8, 2), 1),
+        'lite2': (BneckLite(8, 8, 2, stride=2), 2),
+        'stride1': (Mobile(8, 8, 2, token_dim=8), 1),
+        'stride2': (MobileDownsample(8, 12, 2, 3, token_dim=8), 2),
+    }[kind]
+    for module in layer.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.bias.data.normal_()
+    layer.eval()
+    tokens = torch.randn(1, 3, 8)
+    height, width = (5, 3) if kind == 'lite2' else (6, 4)  # odd, or a convolution of stride 2 does not look outside
+    image, logits = torch.randn(1, 8, height, width), torch.randn(1, 3, height, width)
+    valid = torch.zeros(1, 1, 10, 8, dtype=torch.bool)
+    valid[..., :height, :width] = True
+    padded, padded_logits = torch.randn(1, 8, 10, 8), torch.randn(1, 3, 10, 8)
+    padded[..., :height, :width], padded_logits[..., :height, :width] = image, logits
+    lite = kind.startswith('lite')
+    expected = layer(image) if lite else layer(image, tokens, logits)
+    actual = layer(padded, valid=valid) if lite else layer(padded, tokens, padded_logits, valid)
+    area = (..., slice(-(-height // stride)), slice(-(-width // stride)))
+    torch.testing.assert_close(actual[area], expected)
+    unmasked = layer(padded) if lite else layer(padded, tokens, padded_logits)
+    assert not torch.allclose(unmasked[area], expected)
