@@ -1,6 +1,8 @@
 """The models. Importing this package registers them in mmdet's ``MODELS``."""
 
 from mfdet.models.classifier import MobileFormerClassifier
+from mfdet.models.e2e_detector import E2EMobileFormer
+from mfdet.models.e2e_head import MobileFormerHead
 from mfdet.models.mobile_former import ARCHS, MobileFormer
 
-__all__ = ['ARCHS', 'MobileFormer', 'MobileFormerClassifier']
+__all__ = ['ARCHS', 'E2EMobileFormer', 'MobileFormer', 'MobileFormerClassifier', 'MobileFormerHead']

@@ -1,0 +1,52 @@
+"""The end-to-end detector E2E-MF (Mobile-Former, Table 9)."""
+
+import torch
+from mmdet.models.detectors import SingleStageDetector
+from mmdet.registry import MODELS
+
+
+def valid_mask(data_samples, x):
+    """Tell image from padding in a batch.
+
+    Args:
+        data_samples: B DetDataSample with ``img_shape``, the (height, width) before padding.
+        x: the batch (B, 3, H, W).
+
+    Returns:
+        bool (B, 1, H, W), True inside the images; None if no image is padded.
+    """
+    height, width = x.shape[-2:]
+    shapes = [sample.metainfo['img_shape'][:2] for sample in data_samples]
+    if all(tuple(shape) == (height, width) for shape in shapes):
+        return None
+    heights, widths = torch.tensor(shapes, device=x.device).T
+    rows = torch.arange(height, device=x.device) < heights[:, None]
+    columns = torch.arange(width, device=x.device) < widths[:, None]
+    return (rows[:, :, None] & columns[:, None, :])[:, None]
+
+
+@MODELS.register_module()
+class E2EMobileFormer(SingleStageDetector):
+    """Mobile-Former with spatial-aware dynamic ReLU, then :class:`MobileFormerHead`: no FPN, no anchors, no NMS.
+
+    Padding is masked in backbone and head, so that the detections of an image do not depend on the images it shares
+    a batch with, provided the batch is padded to multiples of 32 (``pad_size_divisor=32`` of the preprocessor).
+    Arguments as in mmdet's SingleStageDetector.
+    """
+
+    def features(self, x, data_samples):
+        """Return the maps of the images x (B, 3, H, W), and which cells of the finest are image: (B, 1, H', W')."""
+        valid = valid_mask(data_samples, x)
+        stride = self.backbone.out_strides[0]
+        return self.backbone(x, valid=valid), None if valid is None else valid[..., ::stride, ::stride]
+
+    def loss(self, batch_inputs, batch_data_samples):
+        """Return the dict of losses of images (B, 3, H, W) and their B DetDataSample."""
+        feats, valid = self.features(batch_inputs, batch_data_samples)
+        return self.bbox_head.loss(feats, batch_data_samples, valid)
+
+    def predict(self, batch_inputs, batch_data_samples, rescale=True):
+        """Return the DetDataSample of images (B, 3, H, W) with ``pred_instances`` added."""
+        feats, valid = self.features(batch_inputs, batch_data_samples)
+        predictions = self.bbox_head.predict(feats, batch_data_samples, valid, rescale)
+        return self.add_pred_to_datasample(batch_data_samples, predictions)

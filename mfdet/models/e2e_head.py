@@ -1,0 +1,409 @@
+"""Head of the end-to-end detector E2E-MF (Mobile-Former, Table 9): object queries through Mobile-Former blocks."""
+
+import dataclasses
+import itertools
+import math
+
+import torch
+import torch.nn.functional as F
+from mmcv.cnn import ConvModule
+from mmdet.models.dense_heads import DETRHead
+from mmdet.models.layers import SinePositionalEncoding, coordinate_to_encoding
+from mmdet.registry import MODELS
+from mmdet.structures.bbox import bbox_cxcywh_to_xyxy, bbox_xyxy_to_cxcywh
+from mmdet.utils import reduce_mean
+from mmengine.model.weight_init import xavier_init
+from torch import nn
+
+from mfdet.errors import InputError
+from mfdet.layers import Mobile, MobileFormerBlock
+from mfdet.layers.mobile import halve, zero_padding
+from mfdet.models.matcher import HungarianMatcher
+
+BN = dict(type='BN')
+# Position codes of maps and queries: waves of 0.1 to 2 periods over the image. With DETR's temperature of 10000 most
+# channels hardly change over it.
+CODE = dict(temperature=20, scale=4 * math.pi)
+
+
+@dataclasses.dataclass
+class Queries:
+    """Object queries as they enter the first block.
+
+    Training aids such as denoising or one-to-many matching append groups: each group is matched to all objects by
+    itself, and only the first, the model's own, updates the maps.
+
+    Attributes:
+        features: feature part q^f (B, M, d).
+        positions: position part q^p (B, M, d).
+        references: boxes the predictions start from, logits of (cx, cy, w, h), (B, M, 4).
+        groups: sizes of the groups, in order; they sum up to M.
+        mask: bool (M, M), True where the query of the row may attend to that of the column; None for everywhere.
+    """
+
+    features: torch.Tensor
+    positions: torch.Tensor
+    references: torch.Tensor
+    groups: tuple
+    mask: torch.Tensor | None = None
+
+
+def mlp(in_channels, hidden, out_channels, layers):
+    """Linear layers with ReLU between them."""
+    widths = [in_channels, *[hidden] * (layers - 1), out_channels]
+    linear = [nn.Linear(*pair) for pair in itertools.pairwise(widths)]
+    return nn.Sequential(linear[0], *(module for layer in linear[1:] for module in (nn.ReLU(), layer)))
+
+
+def grid_boxes(count, size=0.3):
+    """Boxes (count, 4), normalised (cx, cy, w, h), with centres on an even grid over the image."""
+    rows = max(1, round(math.sqrt(count)))
+    boxes = []
+    for row in range(rows):
+        columns = count // rows + (row < count % rows)
+        boxes += [((column + 0.5) / columns, (row + 0.5) / rows, size, size) for column in range(columns)]
+    return torch.tensor(boxes)
+
+
+def align_position_codes(mobile_to_former, gain=1.0, noise=0.3):
+    """Initialise the queries of Mobile→Former so that a query's position code attends to its place in the map.
+
+    A channel of the map's code (:class:`PositionCode`) is given that channel of the query's code which has the nearest
+    frequency; the random weights are scaled down to ``noise`` of what they were.
+    """
+    weight = mobile_to_former.query.weight.data.mul_(noise)  # (C, d)
+    heads, dim = mobile_to_former.heads, weight.shape[1] // 2  # a code is half y and half x
+    by_axis = weight.view(
+        heads, 2, -1, 2, dim
+    )  # (head, axis of the map, its channels, axis of the query, its channels)
+    channels = torch.arange(by_axis.shape[2])
+    pairs = (channels // 2 * dim / len(channels)).round().long().clamp(max=dim // 2 - 1)  # sine and cosine alternate
+    for axis in range(2):
+        by_axis[:, axis, channels, axis, 2 * pairs + channels % 2] += gain
+
+
+class PositionCode(nn.Module):
+    """2-D sine code of a map, the whole of it for each attention head.
+
+    Args:
+        channels: channels C of the map, divisible by 4 · heads.
+        heads: attention heads of Mobile→Former, which split the channels.
+    """
+
+    def __init__(self, channels, heads=2):
+        super().__init__()
+        self.heads = heads
+        self.encoding = SinePositionalEncoding(channels // (2 * heads), normalize=True, offset=-0.5, **CODE)
+
+    def forward(self, x, valid=None):
+        """Return the code (B, C, H, W) of a map of the size of x (B, C, H, W), of which ``valid`` is image."""
+        code = self.encoding(None if valid is None else ~valid[:, 0], x)
+        return code.repeat(1, self.heads, 1, 1).to(x.dtype)
+
+
+class UpConv(nn.Module):
+    """From one scale to the next: bilinear ×2, cut to the next map's size, 3×3 convolution, plus the projected map.
+
+    Args:
+        in_channels: channels of the coarser map.
+        lateral_channels: channels of the backbone's map of the next scale.
+        out_channels: channels of the result.
+    """
+
+    def __init__(self, in_channels, lateral_channels, out_channels):
+        super().__init__()
+        self.conv = ConvModule(in_channels, out_channels, 3, padding=1, norm_cfg=BN, act_cfg=None)
+        self.lateral = ConvModule(lateral_channels, out_channels, 1, norm_cfg=BN, act_cfg=None)
+
+    def forward(self, x, lateral, valid=None):
+        """Enlarge and add.
+
+        Args:
+            x: coarser map (B, C_in, ceil(H/2), ceil(W/2)).
+            lateral: the backbone's map (B, C, H, W).
+            valid: bool (B, 1, H, W), False at padding, which does not reach into the image; None if there is none.
+
+        Returns:
+            (B, C_out, H, W).
+        """
+        height, width = lateral.shape[-2:]
+        coarse = halve(valid)
+        upsampled = self.upsample(zero_padding(x, coarse))[..., :height, :width]
+        if valid is not None:  # at the border, weigh the inner neighbours alone
+            weight = self.upsample(coarse.to(x.dtype))[..., :height, :width]
+            upsampled = zero_padding(upsampled / weight.clamp(min=1e-6), valid)
+        return self.conv(upsampled) + self.lateral(lateral)
+
+    @staticmethod
+    def upsample(x):
+        """Enlarge (B, C, H, W) to (B, C, 2H, 2W)."""
+        return F.interpolate(x, scale_factor=2, mode='bilinear', align_corners=False)
+
+
+@MODELS.register_module()
+class MobileFormerHead(DETRHead):
+    """Object queries through Mobile-Former blocks, from the coarsest map of the backbone to the finest.
+
+    A query has a feature part q^f and a position part q^p; q^f + q^p enters the attentions, and after each block
+    q^p += g(q^f). Every block's queries are turned into classes and boxes by the same layers; in training each of
+    them has its loss, in testing only the last is computed. No anchors, no NMS.
+
+    Beyond the paper, for the sake of learning from little data: a box is sigmoid(MLP(q^f + q^p) + reference), where
+    references are learned and start on a grid; q^p starts as the position code of that grid, aligned with the maps'
+    codes; no-object starts at even odds.
+
+    Args:
+        num_classes: number of classes K, without no-object.
+        in_channels: channels of the backbone's maps, fine to coarse, as the backbone gives them.
+        channels: channels of the head's maps, coarse to fine, each divisible by 8.
+        num_blocks: Mobile-Former blocks at each scale, coarse to fine; the paper's head has 9 in all.
+        query_dim: width d of a query, divisible by 4.
+        num_queries: number of object queries.
+        expand_ratio: expansion of the Mobile parts, one for all scales or one for each, coarse to fine.
+        refine_positions: update q^p after each block (ablation: False).
+        spatial_aware_dyrelu: let each position mix the dynamic ReLUs of all queries by its attention; False drives
+            them by the first query (ablation).
+        former_cfg: further arguments of :class:`mfdet.layers.Former`.
+        drop_path: probability of dropping an update of a sample in training.
+        matcher: weights of the matching costs, arguments of :class:`mfdet.models.matcher.HungarianMatcher`.
+        bg_cls_weight: weight of no-object in the classification loss.
+        loss_cls, loss_bbox, loss_iou: losses, by default DETR's.
+        train_cfg: not looked at; mmdet's detectors pass it.
+        test_cfg: ``max_per_img`` detections are kept, all queries by default.
+        init_cfg: of mmengine.
+
+    Raises:
+        InputError: an argument is out of its range; the message names it.
+    """
+
+    def __init__(
+        self,
+        num_classes,
+        in_channels,
+        channels=(320, 256, 48),
+        num_blocks=(5, 2, 2),
+        query_dim=224,
+        num_queries=100,
+        expand_ratio=6,
+        refine_positions=True,
+        spatial_aware_dyrelu=True,
+        former_cfg=None,
+        drop_path=0.0,
+        matcher=None,
+        bg_cls_weight=0.1,
+        loss_cls=None,
+        loss_bbox=None,
+        loss_iou=None,
+        train_cfg=None,
+        test_cfg=None,
+        init_cfg=None,
+    ):
+        ratios = [expand_ratio] * len(channels) if isinstance(expand_ratio, int) else expand_ratio
+        if not len(in_channels) == len(channels) == len(num_blocks) == len(ratios):
+            raise InputError(
+                'in_channels, channels, num_blocks and expand_ratio must have one entry for each scale, '
+                f'got {in_channels}, {channels}, {num_blocks} and {expand_ratio}'
+            )
+        if query_dim % 4:
+            raise InputError(f'query_dim must be divisible by 4, the number of heads of Former, got {query_dim}')
+        if any(width % 8 for width in channels):
+            raise InputError(f'channels must be divisible by 8, for two heads with a 2-D position code, got {channels}')
+        if num_queries < 1 or min(num_blocks) < 0 or sum(num_blocks) < 1:
+            raise InputError(
+                f'num_queries and the sum of num_blocks must be at least 1, got {num_queries} and {num_blocks}'
+            )
+        if num_blocks[-1] < 1:
+            raise InputError(
+                f'the last entry of num_blocks must be at least 1, or its map is of no use; got {num_blocks}'
+            )
+        self._layout = dict(
+            in_channels=in_channels[::-1],
+            channels=channels,
+            num_blocks=num_blocks,
+            ratios=ratios,
+            block_cfg=dict(spatial_aware=spatial_aware_dyrelu, former_cfg=former_cfg, drop_path=drop_path),
+        )
+        self.num_queries = num_queries
+        self.refine_positions = refine_positions
+        self.matcher = HungarianMatcher(**(matcher or {}))
+        class_weight = [1.0] * num_classes + [bg_cls_weight]
+        super().__init__(
+            num_classes,
+            embed_dims=query_dim,
+            loss_cls=dict(loss_cls or dict(type='CrossEntropyLoss'), class_weight=class_weight),
+            loss_bbox=loss_bbox or dict(type='L1Loss', loss_weight=5.0),
+            loss_iou=loss_iou or dict(type='GIoULoss', loss_weight=2.0),
+            train_cfg=None,
+            test_cfg=test_cfg or {},
+            init_cfg=init_cfg,
+        )
+        self.bg_cls_weight = bg_cls_weight
+
+    def _init_layers(self):
+        """Build the layers; called by the base class."""
+        layout, dim = self._layout, self.embed_dims
+        self.query_features = nn.Parameter(torch.zeros(self.num_queries, dim))
+        self.query_positions = nn.Parameter(torch.zeros(self.num_queries, dim))
+        self.query_references = nn.Parameter(torch.zeros(self.num_queries, 4))
+        self.codes = nn.ModuleList()
+        self.entries = nn.ModuleList()  # how a scale's map comes about: a projection, then up-convolutions
+        self.stages = nn.ModuleList()
+        previous = None
+        for in_channels, channels, depth, ratio in zip(
+            layout['in_channels'], layout['channels'], layout['num_blocks'], layout['ratios'], strict=True
+        ):
+            if previous is None:
+                entry = ConvModule(in_channels, channels, 1, norm_cfg=BN, act_cfg=None)
+            else:
+                entry = UpConv(previous, in_channels, channels)
+            self.entries.append(entry)
+            self.codes.append(PositionCode(channels))
+            last = len(self.stages) == len(layout['channels']) - 1
+            self.stages.append(
+                nn.ModuleList(self._build_block(channels, ratio, last and i == depth - 1) for i in range(depth))
+            )
+            previous = channels
+        refined = sum(layout['num_blocks']) if self.refine_positions else 0
+        self.refine = nn.ModuleList(mlp(dim, dim, dim, 2) for _ in range(refined))
+        self.fc_cls = nn.Linear(dim, self.cls_out_channels)
+        self.fc_reg = mlp(dim, dim, 4, 3)
+        self.reset_parameters()
+
+    def _build_block(self, channels, ratio, last):
+        dim, block_cfg = self.embed_dims, self._layout['block_cfg']
+        mobile = None if last else Mobile(channels, channels, ratio, dim, mix_hidden=block_cfg['spatial_aware'])
+        return MobileFormerBlock(mobile, channels, channels, dim, **block_cfg)
+
+    def reset_parameters(self):
+        """Initialise for training: queries on a grid, boxes on their references, no-object at even odds."""
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                xavier_init(module, distribution='uniform')
+        boxes = grid_boxes(self.num_queries)
+        nn.init.normal_(self.query_features, std=0.02)
+        self.query_references.data.copy_(boxes.logit())
+        code = coordinate_to_encoding(boxes[None, :, :2], self.embed_dims // 2, **CODE)
+        self.query_positions.data.copy_(code[0])
+        for stage in self.stages:
+            for block in stage:
+                align_position_codes(block.mobile_to_former)
+        for refine in self.refine:
+            nn.init.zeros_(refine[-1].weight)
+        nn.init.zeros_(self.fc_reg[-1].weight)
+        self.fc_cls.bias.data[-1] = math.log(self.num_classes)
+
+    def own_queries(self, batch_size):
+        """Return the learned :class:`Queries` for a batch."""
+
+        def batched(parameter):
+            return parameter.expand(batch_size, -1, -1)
+
+        return Queries(
+            batched(self.query_features),
+            batched(self.query_positions),
+            batched(self.query_references),
+            groups=(self.num_queries,),
+        )
+
+    def forward(self, feats, valid=None, queries=None, all_blocks=False):
+        """Predict classes and boxes.
+
+        Args:
+            feats: the backbone's maps (B, C, H, W), fine to coarse, each half the size of the one before.
+            valid: bool (B, 1, H, W) of the finest map, False at padding; None if it is all image.
+            queries: :class:`Queries`; None for the learned ones.
+            all_blocks: return the predictions after every block in place of the last.
+
+        Returns:
+            Class logits (L, B, M, K + 1), the last class being no-object, and boxes (L, B, M, 4) as normalised
+            (cx, cy, w, h); L is the number of blocks or 1.
+        """
+        queries = queries or self.own_queries(len(feats[0]))
+        features, positions = queries.features, queries.positions
+        masks = [valid]
+        for _ in feats[1:]:
+            masks.append(halve(masks[-1]))
+        drivers = queries.groups[0] if len(queries.groups) > 1 else None
+        outputs = []  # after each block, (q^f, q^f + q^p)
+        x = None
+        for feat, mask, entry, code, stage in zip(
+            reversed(feats), reversed(masks), self.entries, self.codes, self.stages, strict=True
+        ):
+            x = entry(feat) if x is None else entry(x, feat, mask)
+            map_code = code(x, mask)
+            for block in stage:
+                x, features = block(x, features, mask, map_code, positions, queries.mask, drivers)
+                if self.refine:
+                    positions = positions + self.refine[len(outputs)](features)
+                outputs.append((features, features + positions))
+        hidden, located = map(torch.stack, zip(*(outputs if all_blocks else outputs[-1:]), strict=True))
+        return self.fc_cls(hidden), (self.fc_reg(located) + queries.references).sigmoid()
+
+    def loss(self, feats, batch_data_samples, valid=None, queries=None):
+        """Compute the losses of every block.
+
+        Args:
+            feats, valid, queries: see :meth:`forward`.
+            batch_data_samples: B DetDataSample with ``gt_instances`` in pixels of the resized image.
+
+        Returns:
+            dict of scalars: ``loss_cls``, ``loss_bbox`` and ``loss_iou`` of the last block; with ``d0.``, ``d1.``
+            and so on before the name, those of the others.
+        """
+        queries = queries or self.own_queries(len(feats[0]))
+        logits, boxes = self(feats, valid, queries, all_blocks=True)
+        objects = [sample.gt_instances for sample in batch_data_samples]
+        metas = [sample.metainfo for sample in batch_data_samples]
+        return self.loss_by_feat(logits, boxes, objects, metas, groups=queries.groups)
+
+    def loss_by_feat(self, logits, boxes, objects, metas, groups=None):
+        """Compute DETR's losses (section 3.1) of the predictions of all blocks at once.
+
+        Args:
+            logits, boxes: see :meth:`forward`.
+            objects: B InstanceData with ``bboxes`` (T_b, 4) xyxy in pixels and ``labels`` (T_b,).
+            metas: B dicts with ``img_shape`` (height, width) and, for messages, ``img_path``.
+            groups: sizes of the groups of queries; None for one.
+
+        Returns:
+            dict of scalars, see :meth:`loss`.
+        """
+        logits, boxes = logits.float(), boxes.float()
+        sizes = boxes.new_tensor([meta['img_shape'][1::-1] * 2 for meta in metas])  # (B, 4)
+        names = [meta.get('img_path') or meta.get('img_id', i) for i, meta in enumerate(metas)]
+        block, image, query, target = self.matcher(logits.detach(), boxes.detach(), objects, sizes, groups, names)
+        labels = logits.new_full(logits.shape[:-1], self.num_classes, dtype=torch.long)
+        labels[block, image, query] = torch.cat([item.labels for item in objects])[target]
+        losses_cls = self.loss_cls(logits.flatten(0, 2), labels.flatten(), reduction_override='none')
+        positives = len(block) // len(logits)
+        negatives = labels[0].numel() - positives
+        losses_cls = losses_cls.unflatten(0, logits.shape[:3]).sum((1, 2))
+        losses_cls = losses_cls / max(positives + self.bg_cls_weight * negatives, 1)
+
+        positives = reduce_mean(boxes.new_tensor(float(positives))).clamp(min=1)  # mean over processes
+        predicted = boxes[block, image, query]
+        truth = torch.cat([item.bboxes for item in objects]).to(boxes)[target]
+        scale = sizes[image]
+
+        def by_block(losses):
+            if not len(block):  # a zero that reaches every parameter, as processes that train together need
+                return predicted.sum() * losses_cls.new_zeros(len(logits))
+            return losses.new_zeros(len(logits)).index_add(0, block, losses.view(len(block), -1).sum(1)) / positives
+
+        losses_bbox = self.loss_bbox(predicted, bbox_xyxy_to_cxcywh(truth / scale), reduction_override='none')
+        losses_iou = self.loss_iou(bbox_cxcywh_to_xyxy(predicted) * scale, truth, reduction_override='none')
+        named = dict(loss_cls=losses_cls, loss_bbox=by_block(losses_bbox), loss_iou=by_block(losses_iou))
+        last = len(logits) - 1
+        return {
+            name if i == last else f'd{i}.{name}': loss
+            for name, losses in named.items()
+            for i, loss in enumerate(losses)
+        }
+
+    def predict(self, feats, batch_data_samples, valid=None, rescale=True):
+        """Return B InstanceData with ``bboxes`` (N, 4) xyxy in pixels, ``scores`` and ``labels``, best first.
+
+        Boxes are in pixels of the original image, with ``rescale=False`` of the resized one.
+        """
+        metas = [sample.metainfo for sample in batch_data_samples]
+        return self.predict_by_feat(*self(feats, valid), batch_img_metas=metas, rescale=rescale)

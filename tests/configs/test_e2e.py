@@ -1,0 +1,44 @@
+"""Table 9 of the paper: E2E-MF at 800×1333."""
+
+import json
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+
+from mfdet.commands.get_flops import main
+
+CONFIGS = Path(__file__).parents[2] / 'configs'
+
+
+@pytest.mark.parametrize(
+    ('arch', 'params', 'madds'),
+    [('151m', 14.8, 12.7), ('214m', 20.1, 17.8), ('294m', 25.1, 24.1), ('508m', 26.6, 41.4)],
+)
+def test_cost_is_that_of_table_9(capsys, arch, params, madds):
+    assert main([str(CONFIGS / f'e2e_mf{arch}.py'), '--shape', '800', '1333', '--json']) == 0
+    cost = json.loads(capsys.readouterr().out)
+    assert cost['params'] / 1e6 == pytest.approx(params, rel=0.01)
+    assert cost['madds'] / 1e9 == pytest.approx(madds, rel=0.02)
+
+
+@pytest.mark.parametrize('path', sorted(CONFIGS.glob('e2e_*.py')), ids=lambda path: path.stem)
+def test_configs_are_short_and_follow_the_recipe(path):
+    assert len(path.read_text().splitlines()) <= 30
+    config = Config.fromfile(path)
+    head = config.model.bbox_head
+    assert (head.num_classes, head.num_queries, head.num_blocks) == (80, 100, [5, 2, 2])
+    assert config.model.backbone.spatial_aware_dyrelu
+    assert config.train_cfg.max_epochs == 300
+    optimizer = config.optim_wrapper
+    assert optimizer.optimizer == dict(type='AdamW', lr=1e-4, weight_decay=1e-4)
+    assert optimizer.paramwise_cfg.custom_keys.backbone.lr_mult == 0.1
+    assert optimizer.clip_grad.max_norm == 0.1
+    assert config.param_scheduler[-1].milestones == [200]
+
+
+def test_the_short_schedule_drops_the_rate_for_its_last_third():
+    config = Config.fromfile(CONFIGS / '_base_' / 'schedules' / 'e2e_50e.py')
+    assert config.train_cfg.max_epochs == 50
+    assert config.param_scheduler[-1].milestones == [33]
+    assert config.optim_wrapper.optimizer.lr == 1e-4

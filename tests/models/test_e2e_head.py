@@ -1,0 +1,250 @@
+import pytest
+import torch
+from mmdet.models.dense_heads import DETRHead
+from mmdet.structures import DetDataSample
+from mmengine.structures import InstanceData
+
+from mfdet.errors import InputError
+from mfdet.models import MobileFormerHead
+from mfdet.models.e2e_head import PositionCode, Queries, UpConv, grid_boxes
+
+SMALL = dict(
+    num_classes=5, in_channels=[8, 12, 16], channels=[32, 24, 16], num_blocks=[2, 1, 1], query_dim=32, num_queries=12,
+    expand_ratio=2,
+)  # fmt: skip
+
+
+def make_head(**options):
+    torch.manual_seed(0)
+    head = MobileFormerHead(**{**SMALL, **options})
+    for parameter in head.parameters():  # no zero weights that would hide a mistake
+        parameter.data += 0.05 * torch.randn_like(parameter)
+    return head
+
+
+def make_feats(height, width, batch=2, channels=(8, 12, 16), seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    sizes = [(-(-height // s), -(-width // s)) for s in (8, 16, 32)][-len(channels) :]
+    return tuple(torch.randn(batch, c, *size, generator=generator) for c, size in zip(channels, sizes, strict=True))
+
+
+def make_samples(counts, shape=(64, 96)):
+    generator = torch.Generator().manual_seed(3)
+    samples = []
+    for i, count in enumerate(counts):
+        corners = torch.rand(count, 2, 2, generator=generator).sort(1).values.flatten(1)
+        boxes = corners * torch.tensor([shape[1], shape[0]] * 2)
+        objects = InstanceData(bboxes=boxes, labels=torch.randint(5, (count,), generator=generator))
+        samples.append(DetDataSample(gt_instances=objects, metainfo=dict(img_shape=shape, img_path=f'{i}.jpg')))
+    return samples
+
+
+def test_shapes():
+    head = make_head().eval()
+    logits, boxes = head(make_feats(64, 96))
+    assert logits.shape == (1, 2, 12, 6)
+    assert boxes.shape == (1, 2, 12, 4)
+    all_logits, all_boxes = head(make_feats(64, 96), all_blocks=True)
+    assert all_logits.shape == (4, 2, 12, 6)
+    assert torch.equal(all_logits[-1:], logits)
+    assert torch.equal(all_boxes[-1:], boxes)
+    assert ((boxes > 0) & (boxes < 1)).all()
+
+
+@pytest.mark.parametrize(('height', 'width'), [(33, 40), (72, 104), (1, 1), (8, 300)])
+def test_any_size(height, width):
+    logits, _ = make_head().eval()(make_feats(height, width))
+    assert logits.isfinite().all()
+
+
+@pytest.mark.parametrize(
+    'options',
+    [
+        dict(num_queries=1),
+        dict(num_queries=7),
+        dict(refine_positions=False),
+        dict(spatial_aware_dyrelu=False),
+        dict(former_cfg=dict(ffn_ratio=0)),
+        dict(num_blocks=[1, 1, 3]),
+        dict(num_blocks=[2, 0, 1]),
+        dict(num_blocks=[4], channels=[32], in_channels=[16]),
+        dict(num_blocks=[1, 2], channels=[32, 16], in_channels=[12, 16]),
+    ],
+    ids=str,
+)
+def test_switches_train_every_parameter(options):
+    head = make_head(**options).train()
+    channels = options.get('in_channels', SMALL['in_channels'])
+    losses = head.loss(make_feats(64, 96, channels=channels), make_samples([3, 2]))
+    depth = sum(options.get('num_blocks', SMALL['num_blocks']))
+    assert len(losses) == 3 * depth
+    sum(losses.values()).backward()
+    assert [name for name, parameter in head.named_parameters() if parameter.grad is None] == []
+
+
+def test_position_refinement_is_switched_off():
+    head = make_head(refine_positions=False)
+    assert len(head.refine) == 0
+    assert len(make_head().refine) == 4
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (dict(query_dim=30), 'query_dim must be divisible by 4'),
+        (dict(channels=[32, 20, 16]), 'channels must be divisible by 8'),
+        (dict(num_blocks=[3]), 'one entry for each scale'),
+        (dict(num_queries=0), 'num_queries and the sum of num_blocks must be at least 1'),
+        (dict(num_blocks=[0, 0, 0]), 'num_queries and the sum of num_blocks must be at least 1'),
+        (dict(num_blocks=[5, 2, 0]), 'last entry of num_blocks'),
+    ],
+)
+def test_wrong_arguments(options, message):
+    with pytest.raises(InputError, match=message):
+        MobileFormerHead(**{**SMALL, **options})
+
+
+def test_padding_changes_no_query():
+    """The same maps alone and on the valid area of a larger, padded batch."""
+    head = make_head().eval()
+    alone = make_feats(64, 96, batch=1)
+    padding = torch.Generator().manual_seed(9)
+    batch, valid = [], None
+    for feat, stride in zip(alone, (8, 16, 32), strict=True):
+        padded = 10 * torch.randn(2, feat.shape[1], 160 // stride, 128 // stride, generator=padding)
+        padded[:1, :, : feat.shape[2], : feat.shape[3]] = feat
+        if valid is None:
+            valid = torch.ones(2, 1, *padded.shape[2:], dtype=torch.bool)
+            valid[0] = False
+            valid[0, :, : feat.shape[2], : feat.shape[3]] = True
+        batch.append(padded)
+    with torch.no_grad():
+        expected = head(alone, all_blocks=True)
+        actual = head(tuple(batch), valid, all_blocks=True)
+        unmasked = head(tuple(batch), all_blocks=True)
+    for a, e, u in zip(actual, expected, unmasked, strict=True):
+        torch.testing.assert_close(a[:, :1], e, atol=1e-4, rtol=1e-4)
+        assert (u[:, :1] - e).abs().max() > 1e-2  # the mask is what makes them equal
+
+
+def test_up_conv_cuts_to_odd_sizes_and_keeps_constants():
+    up_conv = UpConv(3, 4, 5).eval()
+    assert up_conv(torch.ones(1, 3, 4, 3), torch.ones(1, 4, 7, 5)).shape == (1, 5, 7, 5)
+    torch.testing.assert_close(up_conv.upsample(torch.full((1, 1, 2, 3), 7.0)), torch.full((1, 1, 4, 6), 7.0))
+
+
+def test_position_code_depends_on_the_place_in_the_image_alone():
+    code = PositionCode(16)
+    alone = code(torch.empty(1, 16, 4, 6))
+    assert alone.shape == (1, 16, 4, 6)
+    valid = torch.zeros(1, 1, 8, 8, dtype=torch.bool)
+    valid[..., :4, :6] = True
+    padded = code(torch.empty(1, 16, 8, 8), valid)
+    torch.testing.assert_close(padded[..., :4, :6], alone)
+    torch.testing.assert_close(alone[:, :8], alone[:, 8:])  # each head has all of it
+    flat = alone[0, :8].flatten(1)
+    assert torch.cdist(flat.T, flat.T).add(torch.eye(24)).min() > 1e-2  # and no two places the same
+
+
+@pytest.mark.parametrize('count', [1, 7, 25, 100, 300])
+def test_grid_boxes_cover_the_image(count):
+    boxes = grid_boxes(count)
+    assert boxes.shape == (count, 4)
+    assert len(boxes[:, :2].unique(dim=0)) == count
+    torch.testing.assert_close(boxes[:, :2].mean(0), torch.tensor([0.5, 0.5]), atol=0.1, rtol=0)
+
+
+@pytest.mark.parametrize('counts', [(3, 2), (0, 4), (0, 0), (1, 40)])
+def test_losses_equal_those_of_mmdet(counts):
+    head = make_head()
+    feats = make_feats(64, 96)
+    samples = make_samples(counts)
+    with torch.no_grad():
+        logits, boxes = head(feats, all_blocks=True)
+        actual = head.loss(feats, samples)
+        objects, metas = [s.gt_instances for s in samples], [s.metainfo for s in samples]
+        loss_cls = dict(type='CrossEntropyLoss', bg_cls_weight=0.1, use_sigmoid=False, class_weight=1.0)
+        expected = DETRHead(5, embed_dims=32, loss_cls=loss_cls).loss_by_feat(logits, boxes, objects, metas)
+    assert set(actual) == set(expected)
+    for name, value in expected.items():
+        torch.testing.assert_close(actual[name], value, atol=1e-5, rtol=1e-5, msg=name)
+
+
+def test_images_without_objects_still_reach_every_parameter():
+    head = make_head().train()
+    losses = head.loss(make_feats(64, 96), make_samples([0, 0]))
+    sum(losses.values()).backward()
+    assert [name for name, parameter in head.named_parameters() if parameter.grad is None] == []
+    assert losses['loss_bbox'] == 0
+
+
+def test_queries_start_by_attending_to_their_place():
+    torch.manual_seed(0)
+    head = MobileFormerHead(**{**SMALL, 'num_queries': 16})
+    centres = grid_boxes(16)[:, :2]
+    for channels, stage, code in zip(SMALL['channels'], head.stages, head.codes, strict=True):
+        attention = stage[0].mobile_to_former.attention
+        position_code = code(torch.empty(1, channels, 8, 8))
+        _, weights = attention(position_code, torch.zeros(1, 16, 32), head.query_positions[None])
+        place = weights[0].mean(0).argmax(-1)
+        found = torch.stack([place % 8, place // 8], -1) / 8 + 1 / 16
+        assert (found - centres).abs().max() < 0.2
+
+
+def test_no_object_starts_at_even_odds():
+    torch.manual_seed(0)
+    head = MobileFormerHead(**SMALL).eval()
+    with torch.no_grad():
+        probability = head(make_feats(64, 96))[0].softmax(-1)[..., -1].mean()
+    assert 0.2 < probability < 0.8
+
+
+def test_boxes_start_on_their_references():
+    torch.manual_seed(0)
+    head = MobileFormerHead(**SMALL).eval()
+    with torch.no_grad():
+        _, boxes = head(make_feats(64, 96))
+    torch.testing.assert_close(boxes[0, 0], grid_boxes(12))
+
+
+def test_added_queries_change_nothing_for_the_first_group():
+    head = make_head().eval()
+    feats = make_feats(64, 96)
+    with torch.no_grad():
+        expected = head(feats, all_blocks=True)
+        own = head.own_queries(2)
+        mask = torch.zeros(20, 20, dtype=torch.bool)
+        mask[:12, :12] = mask[12:, 12:] = True
+        more = Queries(
+            torch.cat([own.features, torch.randn(2, 8, 32)], 1),
+            torch.cat([own.positions, torch.randn(2, 8, 32)], 1),
+            torch.cat([own.references, torch.randn(2, 8, 4)], 1),
+            groups=(12, 8),
+            mask=mask,
+        )
+        actual = head(feats, queries=more, all_blocks=True)
+    for a, e in zip(actual, expected, strict=True):
+        assert a.shape[2] == 20
+        torch.testing.assert_close(a[:, :, :12], e, atol=1e-5, rtol=1e-5)
+    losses = head.loss(feats, make_samples([3, 2]), queries=more)
+    assert torch.stack(list(losses.values())).isfinite().all()
+
+
+def test_predictions_are_in_pixels_of_the_original_image():
+    head = make_head().eval()
+    samples = make_samples([1, 1])
+    for sample in samples:
+        sample.set_metainfo(dict(scale_factor=(2.0, 0.5), ori_shape=(128, 48)))
+    with torch.no_grad():
+        _, boxes = head(make_feats(64, 96))
+        found = head.predict(make_feats(64, 96), samples)
+    assert len(found) == 2
+    assert found[0].scores.shape == (12,)
+    assert (found[0].scores[:-1] >= found[0].scores[1:]).all()
+    assert (found[0].labels < 5).all()
+    limits = torch.tensor([48.0, 128.0, 48.0, 128.0])
+    assert (found[0].bboxes <= limits).all()
+    assert (found[0].bboxes >= 0).all()
+    widths = (found[0].bboxes[:, 2] - found[0].bboxes[:, 0]).max()
+    assert widths <= 48
+    assert widths > 0.5 * boxes[0, 0, :, 2].max() * 48
