@@ -1,0 +1,175 @@
+"""Draw what object queries look at, and how their boxes move from block to block."""
+
+import argparse
+import os
+
+import cv2
+import numpy as np
+
+from mfdet.commands._run import check_environment, command
+from mfdet.errors import InputError
+from mfdet.visualization import class_color, contact_sheet, titled
+
+EXAMPLE = """example:
+  python tools/visualize_queries.py configs/shapes/e2e_mf26m.py work_dirs/e2e_mf26m/best_coco_bbox_mAP_epoch_24.pth \\
+      image.png --out queries"""
+PANEL = 320  # long side of a panel, in pixels
+
+
+def build_parser():
+    """Return the argument parser."""
+    parser = argparse.ArgumentParser(
+        'visualize_queries.py',
+        description=__doc__,
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument('config', help='config of an end-to-end detector, such as configs/e2e_mf508m.py')
+    parser.add_argument('checkpoint', help='checkpoint of the training')
+    parser.add_argument('image', help='image file')
+    parser.add_argument('--out', required=True, metavar='DIR', help='folder for the picture, <image name>_queries.png')
+    parser.add_argument('--queries', type=int, nargs='+', metavar='I', help='queries to draw, from 0; default: --top')
+    parser.add_argument('--top', type=int, default=4, metavar='N', help='draw the N best-scored queries (default 4)')
+    return parser
+
+
+def observe(model, inputs):
+    """Run an end-to-end detector on one image and keep what its queries do.
+
+    Args:
+        model: :class:`mfdet.models.E2EMobileFormer` in evaluation mode.
+        inputs: of the image's pipeline, ``inputs`` and ``data_samples`` as lists of one.
+
+    Returns:
+        Class probabilities (L, M, K + 1) and boxes (L, M, 4), normalised (cx, cy, w, h), after each of the L blocks;
+        and for each scale the attention of its last block, averaged over the heads, (M, h, w), of the image alone.
+    """
+    import torch
+
+    from mfdet.models.e2e_detector import valid_mask
+
+    attention = {}
+
+    def watch(stage):
+        def hook(module, args):
+            x = args[0]
+            weights = module.attention(*args)[1]
+            attention[stage] = weights.mean(1)[0].unflatten(-1, x.shape[-2:])
+
+        return hook
+
+    head = model.bbox_head
+    hooks = [
+        stage[-1].mobile_to_former.register_forward_pre_hook(watch(i))
+        for i, stage in enumerate(head.stages)
+        if len(stage)
+    ]
+    data = model.data_preprocessor(inputs)
+    x, sample = data['inputs'], data['data_samples'][0]
+    try:
+        with torch.no_grad():
+            feats, valid = model.features(x, [sample])
+            logits, boxes = head(feats, valid, all_blocks=True)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    inside = valid_mask([sample], x)
+    maps = []
+    for weights in attention.values():
+        if inside is not None:
+            stride = x.shape[-1] // weights.shape[-1]
+            rows, columns = (-(-size // stride) for size in sample.img_shape)
+            weights = weights[:, :rows, :columns]
+        maps.append(weights.numpy())
+    return logits[:, 0].softmax(-1).numpy(), boxes[:, 0].numpy(), maps
+
+
+def draw_attention(image, weights):
+    """Lay attention (h, w) over an image (H, W, 3): blue where there is none, red where most of it is."""
+    height, width = image.shape[:2]
+    heat = cv2.resize(weights / max(weights.max(), 1e-12), (width, height), interpolation=cv2.INTER_NEAREST)
+    color = cv2.applyColorMap((255 * heat).astype(np.uint8), cv2.COLORMAP_JET)
+    gray = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
+    return cv2.addWeighted(gray, 0.5, color, 0.5, 0)
+
+
+def draw_steps(image, boxes, color):
+    """Draw the box after each block, boxes (L, 4) normalised (cx, cy, w, h): thin and pale first, the last one bold."""
+    canvas = image.copy()
+    height, width = image.shape[:2]
+    for i, (cx, cy, w, h) in enumerate(boxes):
+        share = (i + 1) / len(boxes)
+        shade = tuple(int(255 - share * (255 - channel)) for channel in color)
+        corners = [((cx - w / 2) * width, (cy - h / 2) * height), ((cx + w / 2) * width, (cy + h / 2) * height)]
+        first, second = (tuple(round(float(value)) for value in corner) for corner in corners)
+        cv2.rectangle(canvas, first, second, shade, 3 if i == len(boxes) - 1 else 1, cv2.LINE_AA)
+        cv2.putText(canvas, str(i + 1), (first[0] + 2, first[1] + 10), cv2.FONT_HERSHEY_SIMPLEX, 0.33, shade, 1)
+    return canvas
+
+
+def picture(image, queries, probabilities, boxes, attention, strides, classes):
+    """Compose one row for each query: its boxes, then its attention over each scale.
+
+    Args:
+        image: uint8 (H, W, 3) BGR.
+        queries: indices of the queries.
+        probabilities, boxes, attention: of :func:`observe`.
+        strides: stride of each scale.
+        classes: class names.
+
+    Returns:
+        uint8 (H', W', 3) BGR.
+    """
+    factor = PANEL / max(image.shape[:2])
+    image = cv2.resize(
+        image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
+    )
+    panels = []
+    for query in queries:
+        label = int(probabilities[-1, query, :-1].argmax())
+        score = probabilities[-1, query, label]
+        steps = draw_steps(image, boxes[:, query], class_color(label))
+        panels.append(titled(steps, f'query {query}: {classes[label]} {score:.2f}, boxes 1 to {len(boxes)}'))
+        for weights, stride in zip(attention, strides, strict=True):
+            panels.append(titled(draw_attention(image, weights[query]), f'attention at 1/{stride}'))
+    return contact_sheet(panels, 1 + len(attention))
+
+
+@command
+def main(argv=None):
+    """Run the command; returns the exit code."""
+    check_environment()
+    args = build_parser().parse_args(argv)
+    import mfdet.register  # noqa: F401
+    from mfdet.engine.inference import image_pipeline, load_detector, read_image
+    from mfdet.models import E2EMobileFormer
+
+    image = read_image(args.image)
+    model, config, classes = load_detector(args.config, args.checkpoint)
+    if not isinstance(model, E2EMobileFormer):
+        raise InputError(f'{args.config} is no end-to-end detector; take one such as configs/e2e_mf508m.py')
+    count = model.bbox_head.num_queries
+    if args.top < 1:
+        raise InputError(f'--top must be at least 1, got {args.top}')
+    if args.queries and not set(args.queries) <= set(range(count)):
+        raise InputError(f'--queries must be from 0 to {count - 1}, got {" ".join(map(str, args.queries))}')
+    data = image_pipeline(config)(dict(img=image, img_id=0))
+    data = {name: [value] for name, value in data.items()}
+    probabilities, boxes, attention = observe(model, data)
+    best = probabilities[-1, :, :-1].max(-1).argsort()[::-1][: args.top]
+    names = classes or [f'class {i}' for i in range(model.bbox_head.num_classes)]
+    used = [
+        stride
+        for stride, stage in zip(reversed(model.backbone.out_strides), model.bbox_head.stages, strict=True)
+        if len(stage)
+    ]
+    sheet = picture(image, args.queries or best, probabilities, boxes, attention, used, names)
+    path = os.path.join(args.out, f'{os.path.splitext(os.path.basename(args.image))[0]}_queries.png')
+    try:
+        os.makedirs(args.out, exist_ok=True)
+        written = cv2.imwrite(path, sheet)
+    except OSError as error:
+        raise InputError(f'--out {args.out}: {error.strerror}; name a folder that can be written') from error
+    if not written:
+        raise InputError(f'--out {args.out}: the picture cannot be written there; name a folder that can be written')
+    print(f'{path}: one row for each query; boxes after each block, then the attention of the last block of each scale')

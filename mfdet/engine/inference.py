@@ -1,0 +1,72 @@
+"""A trained detector and the images a user gives it, outside of mmengine's Runner."""
+
+import os
+
+import cv2
+import numpy as np
+from mmdet.registry import MODELS
+from mmengine.dataset import Compose
+from mmengine.registry import init_default_scope
+
+from mfdet.engine.checkpoint import checkpoint_classes
+from mfdet.engine.config import dataset_of, load_config, set_num_classes
+from mfdet.errors import InputError
+from mfdet.weights import check_state_dict, read_checkpoint, state_dict_of
+
+
+def load_detector(config_file, checkpoint, options=None):
+    """Build a detector and load its weights, on the CPU, in evaluation mode.
+
+    Args:
+        config_file: config of the training.
+        checkpoint: checkpoint of the training; its classes size the heads.
+        options: dict of overrides, as of ``--cfg-options``.
+
+    Returns:
+        The model, its config and the class names, or None for those if the checkpoint names none.
+
+    Raises:
+        InputError: a file is missing or wrong, or the weights do not fit the config.
+    """
+    config = load_config(config_file, options)
+    classes = checkpoint_classes(checkpoint)
+    if classes:
+        set_num_classes(config.model, len(classes))
+    config.model.backbone.pop('init_cfg', None)  # the checkpoint holds all weights
+    init_default_scope(config.get('default_scope', 'mmdet'))
+    model = MODELS.build(config.model)
+    weights = state_dict_of(read_checkpoint(checkpoint), checkpoint)
+    shapes = {name: value.shape for name, value in model.state_dict().items()}
+    check_state_dict(weights, shapes, checkpoint, f'the model of {config_file}')
+    model.load_state_dict(weights)
+    return model.eval(), config, classes
+
+
+def read_image(path):
+    """Read an image file as uint8 (H, W, 3) BGR, turned upright if it carries an orientation.
+
+    Raises:
+        InputError: the file is missing or no image.
+    """
+    if not os.path.isfile(path):
+        raise InputError(f'{path}: no such image file')
+    image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR) if os.path.getsize(path) else None
+    if image is None:
+        raise InputError(f'{path}: not an image that OpenCV can read; JPEG, PNG, BMP, TIFF and WebP are')
+    return image
+
+
+def image_pipeline(config):
+    """Return the transforms of a config's test pipeline for images in memory, without annotations.
+
+    The result maps ``dict(img=image, img_id=0)`` with a BGR image (H, W, 3) to mmdet's ``inputs`` and
+    ``data_samples``.
+    """
+    steps = [dict(type='mmdet.LoadImageFromNDArray')]
+    for step in dataset_of(config.test_dataloader).pipeline:
+        if step['type'].startswith(('Load', 'Generate')):
+            continue
+        if step['type'] == 'PackDetInputs':
+            step = dict(step, meta_keys=('img_id', 'ori_shape', 'img_shape', 'scale_factor'))
+        steps.append(step)
+    return Compose(steps)
