@@ -8,7 +8,7 @@ import numpy as np
 
 from mfdet.commands._run import check_environment, command
 from mfdet.errors import InputError
-from mfdet.visualization import class_color, contact_sheet, titled
+from mfdet.visualization import contact_sheet, titled
 
 EXAMPLE = """example:
   python tools/visualize_queries.py configs/shapes/e2e_mf26m.py work_dirs/e2e_mf26m/best_coco_bbox_mAP_epoch_24.pth \\
@@ -93,17 +93,22 @@ def draw_attention(image, weights):
     return cv2.addWeighted(gray, 0.5, color, 0.5, 0)
 
 
-def draw_steps(image, boxes, color):
-    """Draw the box after each block, boxes (L, 4) normalised (cx, cy, w, h): thin and pale first, the last one bold."""
+def draw_steps(image, boxes):
+    """Draw the box after each block, boxes (L, 4) normalised (cx, cy, w, h), from blue to red; the last one is bold.
+
+    The numbers of the blocks stand in their colours at the lower edge.
+    """
     canvas = image.copy()
     height, width = image.shape[:2]
-    for i, (cx, cy, w, h) in enumerate(boxes):
-        share = (i + 1) / len(boxes)
-        shade = tuple(int(255 - share * (255 - channel)) for channel in color)
-        corners = [((cx - w / 2) * width, (cy - h / 2) * height), ((cx + w / 2) * width, (cy + h / 2) * height)]
-        first, second = (tuple(round(float(value)) for value in corner) for corner in corners)
-        cv2.rectangle(canvas, first, second, shade, 3 if i == len(boxes) - 1 else 1, cv2.LINE_AA)
-        cv2.putText(canvas, str(i + 1), (first[0] + 2, first[1] + 10), cv2.FONT_HERSHEY_SIMPLEX, 0.33, shade, 1)
+    shades = np.linspace(0, 255, len(boxes)).astype(np.uint8)
+    colors = cv2.applyColorMap(shades, cv2.COLORMAP_JET)[:, 0].tolist()
+    for i, ((cx, cy, w, h), color) in enumerate(zip(boxes, colors, strict=True)):
+        first = round(float((cx - w / 2) * width)), round(float((cy - h / 2) * height))
+        second = round(float((cx + w / 2) * width)), round(float((cy + h / 2) * height))
+        cv2.rectangle(canvas, first, second, color, 3 if i == len(boxes) - 1 else 1, cv2.LINE_AA)
+        place = 4 + 16 * i, height - 6
+        for shade, thickness in (((255, 255, 255), 3), (color, 1)):  # a white rim keeps the number readable
+            cv2.putText(canvas, str(i + 1), place, cv2.FONT_HERSHEY_SIMPLEX, 0.45, shade, thickness, cv2.LINE_AA)
     return canvas
 
 
@@ -128,8 +133,8 @@ def picture(image, queries, probabilities, boxes, attention, strides, classes):
     for query in queries:
         label = int(probabilities[-1, query, :-1].argmax())
         score = probabilities[-1, query, label]
-        steps = draw_steps(image, boxes[:, query], class_color(label))
-        panels.append(titled(steps, f'query {query}: {classes[label]} {score:.2f}, boxes 1 to {len(boxes)}'))
+        steps = draw_steps(image, boxes[:, query])
+        panels.append(titled(steps, f'query {query}: {classes[label]} {score:.2f}, box by block'))
         for weights, stride in zip(attention, strides, strict=True):
             panels.append(titled(draw_attention(image, weights[query]), f'attention at 1/{stride}'))
     return contact_sheet(panels, 1 + len(attention))

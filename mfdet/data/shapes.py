@@ -149,13 +149,13 @@ def layout(index, seed=0, size=(192, 192), max_objects=8, diameters=DIAMETERS):
     return Layout(shapes, owner)
 
 
-def to_coco(count, seed=0, size=(192, 192), name='shapes'):
+def to_coco(count, seed=0, size=(192, 192), name='shapes', max_objects=8, diameters=DIAMETERS):
     """Annotate images ``0 .. count - 1`` as a COCO dict; image ids, category ids and annotation ids count from 1.
 
-    There are no segmentations, so ``area`` is that of the box.
+    There are no segmentations, so ``area`` is that of the box. Arguments not named here are as in :func:`generate`.
 
     Raises:
-        InputError: ``count``, ``seed``, ``size`` or ``name`` is out of range.
+        InputError: an argument is out of range.
     """
     if count < 1:
         raise InputError(f'count is {count}, but must be at least 1')
@@ -163,7 +163,7 @@ def to_coco(count, seed=0, size=(192, 192), name='shapes'):
         raise InputError(f"name is '{name}', but must consist of letters, digits, '_' and '-'")
     images, annotations = [], []
     for index in range(count):
-        placed = layout(index, seed, size)
+        placed = layout(index, seed, size, max_objects, diameters)
         image_id = index + 1
         images.append({'id': image_id, 'file_name': f'{name}_{image_id:06d}.png', 'height': size[0], 'width': size[1]})
         for (x1, y1, x2, y2), label in zip(placed.boxes.tolist(), placed.labels.tolist(), strict=True):
@@ -181,11 +181,11 @@ def to_coco(count, seed=0, size=(192, 192), name='shapes'):
     return {'images': images, 'annotations': annotations, 'categories': categories}
 
 
-def write_coco(folder, count, seed=0, size=(192, 192), name='shapes'):
+def write_coco(folder, count, seed=0, size=(192, 192), name='shapes', max_objects=8, diameters=DIAMETERS, clutter=1.0):
     """Write images as ``folder/images/<name>_000001.png`` and :func:`to_coco` as ``folder/annotations/<name>.json``.
 
     ``folder`` may be new, empty, or hold sets of other names written before. Files are moved into place once all are
-    made, the annotation file last.
+    made, the annotation file last. Arguments not named here are as in :func:`generate`.
 
     Returns:
         Path: The annotation file.
@@ -193,7 +193,7 @@ def write_coco(folder, count, seed=0, size=(192, 192), name='shapes'):
     Raises:
         InputError: ``folder`` holds something else or this name already, or an argument is out of range.
     """
-    coco = to_coco(count, seed, size, name)
+    coco = to_coco(count, seed, size, name, max_objects, diameters)
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():
         raise InputError(f'{folder} is a file, but must be a folder')
@@ -211,7 +211,7 @@ def write_coco(folder, count, seed=0, size=(192, 192), name='shapes'):
     with tempfile.TemporaryDirectory(dir=folder) as part:
         for index, record in enumerate(coco['images']):
             path = os.path.join(part, record['file_name'])
-            if not cv2.imwrite(path, generate(index, seed, size).image):
+            if not cv2.imwrite(path, generate(index, seed, size, max_objects, diameters, clutter).image):
                 raise OSError(f'cannot write {path}')
         with open(os.path.join(part, annotations.name), 'w', encoding='utf-8') as file:
             json.dump(coco, file)

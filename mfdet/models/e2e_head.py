@@ -167,9 +167,10 @@ class MobileFormerHead(DETRHead):
         drop_path: probability of dropping an update of a sample in training.
         matcher: weights of the matching costs, arguments of :class:`mfdet.models.matcher.HungarianMatcher`.
         bg_cls_weight: weight of no-object in the classification loss.
-        loss_cls, loss_bbox, loss_iou: losses, by default DETR's.
+        loss_cls: classification loss over softmax probabilities, by default cross-entropy of weight 1.
+        loss_bbox, loss_iou: L1 loss of normalised boxes and GIoU loss, by default with DETR's weights 5 and 2.
         train_cfg: not looked at; mmdet's detectors pass it.
-        test_cfg: ``max_per_img`` detections are kept, all queries by default.
+        test_cfg: ``max_per_img`` best detections are kept, by default one for each query.
         init_cfg: of mmengine.
 
     Raises:
@@ -180,9 +181,9 @@ class MobileFormerHead(DETRHead):
         self,
         num_classes,
         in_channels,
-        channels=(320, 256, 48),
+        channels=(272, 272, 72),
         num_blocks=(5, 2, 2),
-        query_dim=224,
+        query_dim=256,
         num_queries=100,
         expand_ratio=6,
         refine_positions=True,
@@ -212,6 +213,10 @@ class MobileFormerHead(DETRHead):
             raise InputError(
                 f'num_queries and the sum of num_blocks must be at least 1, got {num_queries} and {num_blocks}'
             )
+        if loss_cls and loss_cls.get('use_sigmoid'):
+            raise InputError(
+                'loss_cls must not have use_sigmoid=True: no-object is a class of its own beside the others'
+            )
         if num_blocks[-1] < 1:
             raise InputError(
                 f'the last entry of num_blocks must be at least 1, or its map is of no use; got {num_blocks}'
@@ -221,7 +226,11 @@ class MobileFormerHead(DETRHead):
             channels=channels,
             num_blocks=num_blocks,
             ratios=ratios,
-            block_cfg=dict(spatial_aware=spatial_aware_dyrelu, former_cfg=former_cfg, drop_path=drop_path),
+            block_cfg=dict(
+                spatial_aware=spatial_aware_dyrelu,
+                former_cfg=dict(former_cfg or {}, num_tokens=num_queries),
+                drop_path=drop_path,
+            ),
         )
         self.num_queries = num_queries
         self.refine_positions = refine_positions
@@ -234,7 +243,7 @@ class MobileFormerHead(DETRHead):
             loss_bbox=loss_bbox or dict(type='L1Loss', loss_weight=5.0),
             loss_iou=loss_iou or dict(type='GIoULoss', loss_weight=2.0),
             train_cfg=None,
-            test_cfg=test_cfg or {},
+            test_cfg=dict(max_per_img=min((test_cfg or {}).get('max_per_img', num_queries), num_queries)),
             init_cfg=init_cfg,
         )
         self.bg_cls_weight = bg_cls_weight

@@ -65,6 +65,7 @@ def test_any_size(height, width):
         dict(refine_positions=False),
         dict(spatial_aware_dyrelu=False),
         dict(former_cfg=dict(ffn_ratio=0)),
+        dict(former_cfg=dict(token_mixer='mlp')),
         dict(num_blocks=[1, 1, 3]),
         dict(num_blocks=[2, 0, 1]),
         dict(num_blocks=[4], channels=[32], in_channels=[16]),
@@ -97,6 +98,7 @@ def test_position_refinement_is_switched_off():
         (dict(num_queries=0), 'num_queries and the sum of num_blocks must be at least 1'),
         (dict(num_blocks=[0, 0, 0]), 'num_queries and the sum of num_blocks must be at least 1'),
         (dict(num_blocks=[5, 2, 0]), 'last entry of num_blocks'),
+        (dict(loss_cls=dict(type='FocalLoss', use_sigmoid=True)), 'use_sigmoid'),
     ],
 )
 def test_wrong_arguments(options, message):
