@@ -10,7 +10,8 @@ from mfdet.commands.train import add_common_options, add_data_options, data_pair
 from mfdet.errors import InputError
 
 EXAMPLE = """example:
-  python tools/test.py configs/shapes/retinanet_mf26m.py work_dirs/retinanet_mf26m/epoch_12.pth --show-dir pictures"""
+  python tools/test.py configs/shapes/retinanet_mf26m.py work_dirs/shapes/retinanet_mf26m/epoch_6.pth \\
+      --show-dir pictures"""
 
 
 def build_parser():

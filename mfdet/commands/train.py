@@ -2,6 +2,7 @@
 
 import argparse
 import os
+from pathlib import Path
 
 from mfdet.commands._run import check_environment, command
 from mfdet.errors import InputError
@@ -33,7 +34,9 @@ def add_common_options(parser):
     """Add the options that training and testing share."""
     from mmengine.config import DictAction
 
-    parser.add_argument('--work-dir', metavar='DIR', help='where results go (default work_dirs/<config name>)')
+    parser.add_argument(
+        '--work-dir', metavar='DIR', help='where results go (default work_dirs/<path of the config below configs/>)'
+    )
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='K=V', help='override config entries')
     parser.add_argument(
         '--launcher',
@@ -42,6 +45,13 @@ def add_common_options(parser):
         help='how several processes were started; torchrun is recognised by itself',
     )
     parser.add_argument('--local-rank', '--local_rank', type=int, default=0, help=argparse.SUPPRESS)
+
+
+def default_work_dir(config_file):
+    """Return work_dirs/ and the config's path below ``configs``, or its bare name if it lies elsewhere."""
+    parts = Path(os.path.abspath(config_file)).with_suffix('').parts
+    below = len(parts) - parts[::-1].index('configs') if 'configs' in parts[:-1] else -1
+    return os.path.join('work_dirs', *parts[below:])
 
 
 def prepare(config, args):
@@ -53,8 +63,7 @@ def prepare(config, args):
         raise InputError(f'--launcher {args.launcher}: {rank} is not set; start with torchrun, srun or mpirun')
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     config.launcher = args.launcher
-    name = os.path.splitext(os.path.basename(args.config))[0]
-    config.work_dir = args.work_dir or config.get('work_dir') or os.path.join('work_dirs', name)
+    config.work_dir = args.work_dir or config.get('work_dir') or default_work_dir(args.config)
     if args.launcher == 'pytorch' and not torch.cuda.is_available():
         # mmengine would ask for a GPU here; it leaves a process group that is there alone.
         torch.distributed.init_process_group('gloo')

@@ -55,12 +55,19 @@ def halve(valid):
     return None if valid is None else valid[..., ::2, ::2]
 
 
-def pool_logits(logits, size, valid=None):
-    """Average logits (B, M, H, W) over the valid positions of each cell of a map of ``size`` (H', W')."""
+def halve_logits(logits, valid=None):
+    """Average logits (B, M, H, W) over the valid positions of each cell of a map of half the size, rounded up."""
+    height, width = logits.shape[-2:]
+
+    def pool(x):
+        if height % 2 == 0 and width % 2 == 0:  # the same, and exporters can write it for any size
+            return F.avg_pool2d(x, 2)
+        return F.adaptive_avg_pool2d(x, ((height + 1) // 2, (width + 1) // 2))
+
     if valid is None:
-        return F.adaptive_avg_pool2d(logits, size)
-    share = F.adaptive_avg_pool2d(valid.to(logits.dtype), size)
-    return F.adaptive_avg_pool2d(logits * valid, size) / share.clamp(min=1e-6)
+        return pool(logits)
+    share = pool(valid.to(logits.dtype))
+    return pool(logits * valid) / share.masked_fill(share == 0, 1)  # a small number there would overflow in float16
 
 
 class BneckLite(nn.Module):
@@ -153,7 +160,7 @@ class MobileDownsample(nn.Module):
     def forward(self, x, tokens=None, logits=None, valid=None):
         """Map x (B, C_in, H, W) to (B, C_out, ceil(H/2), ceil(W/2)); the other arguments as in :class:`Mobile`."""
         y = channel_shuffle(self.depthwise1(zero_padding(x, valid)), self.shuffle1)
-        mixing = None if logits is None else pool_logits(logits, y.shape[-2:], valid).softmax(1)
+        mixing = None if logits is None else halve_logits(logits, valid).softmax(1)
         y = self.pointwise1(self.act1(y, tokens, mixing))
         z = channel_shuffle(self.depthwise2(zero_padding(y, halve(valid))), self.shuffle2)
         return y + self.pointwise2(self.act2(z, tokens, mixing))

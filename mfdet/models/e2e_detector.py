@@ -1,8 +1,12 @@
 """The end-to-end detector E2E-MF (Mobile-Former, Table 9)."""
 
+import itertools
+
 import torch
 from mmdet.models.detectors import SingleStageDetector
 from mmdet.registry import MODELS
+
+from mfdet.errors import InputError
 
 
 def valid_mask(data_samples, x):
@@ -29,16 +33,38 @@ def valid_mask(data_samples, x):
 class E2EMobileFormer(SingleStageDetector):
     """Mobile-Former with spatial-aware dynamic ReLU, then :class:`MobileFormerHead`: no FPN, no anchors, no NMS.
 
-    Padding is masked in backbone and head, so that the detections of an image do not depend on the images it shares
-    a batch with, provided the batch is padded to multiples of 32 (``pad_size_divisor=32`` of the preprocessor).
-    Arguments as in mmdet's SingleStageDetector.
+    Padding is masked in backbone and head, so that in evaluation mode the detections of an image do not depend on the
+    images it shares a batch with, provided the batch is padded to multiples of 32 (``pad_size_divisor=32`` of the
+    preprocessor). In training, the statistics of BatchNorm count padding.
+    Arguments as in mmdet's SingleStageDetector, without ``neck``.
+
+    Raises:
+        InputError: a neck is given, or the backbone's maps do not each halve the one before.
     """
+
+    def __init__(self, backbone, bbox_head, neck=None, **kwargs):
+        if neck is not None:
+            raise InputError(
+                f'neck: an end-to-end Mobile-Former has none, its head takes the maps as they are; got {neck}'
+            )
+        super().__init__(backbone, bbox_head=bbox_head, **kwargs)
+        strides = self.backbone.out_strides
+        if any(2 * fine != coarse for fine, coarse in itertools.pairwise(strides)):
+            raise InputError(
+                f'backbone.out_indices must be consecutive, each map half the one before; got strides {strides}'
+            )
 
     def features(self, x, data_samples):
         """Return the maps of the images x (B, 3, H, W), and which cells of the finest are image: (B, 1, H', W')."""
         valid = valid_mask(data_samples, x)
         stride = self.backbone.out_strides[0]
         return self.backbone(x, valid=valid), None if valid is None else valid[..., ::stride, ::stride]
+
+    def _forward(self, batch_inputs, batch_data_samples=None):
+        """Return class logits (1, B, M, K + 1) and boxes (1, B, M, 4) of images (B, 3, H, W)."""
+        if batch_data_samples is None:
+            return self.bbox_head(self.backbone(batch_inputs))
+        return self.bbox_head(*self.features(batch_inputs, batch_data_samples))
 
     def loss(self, batch_inputs, batch_data_samples):
         """Return the dict of losses of images (B, 3, H, W) and their B DetDataSample."""

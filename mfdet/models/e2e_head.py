@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from mmcv.cnn import ConvModule
 from mmdet.models.dense_heads import DETRHead
-from mmdet.models.layers import SinePositionalEncoding, coordinate_to_encoding
+from mmdet.models.layers import coordinate_to_encoding
 from mmdet.registry import MODELS
 from mmdet.structures.bbox import bbox_cxcywh_to_xyxy, bbox_xyxy_to_cxcywh
 from mmdet.utils import reduce_mean
@@ -30,15 +30,19 @@ CODE = dict(temperature=20, scale=4 * math.pi)
 class Queries:
     """Object queries as they enter the first block.
 
-    Training aids such as denoising or one-to-many matching append groups: each group is matched to all objects by
-    itself, and only the first, the model's own, updates the maps.
+    Training aids append groups: each group is matched to all objects by itself, and only the first, the model's own,
+    updates the maps.
 
     Attributes:
         features: feature part q^f (B, M, d).
         positions: position part q^p (B, M, d).
         references: boxes the predictions start from, logits of (cx, cy, w, h), (B, M, 4).
-        groups: sizes of the groups, in order; they sum up to M.
-        mask: bool (M, M), True where the query of the row may attend to that of the column; None for everywhere.
+        groups: sizes of the groups, in order.
+        mask: bool (M, M), True where the query of the row may attend to that of the column (the opposite of torch's
+            and mmdet's attention masks). None lets each group attend to itself alone.
+
+    Raises:
+        ValueError: the groups do not sum up to M.
     """
 
     features: torch.Tensor
@@ -46,6 +50,13 @@ class Queries:
     references: torch.Tensor
     groups: tuple
     mask: torch.Tensor | None = None
+
+    def __post_init__(self):
+        if sum(self.groups) != self.features.shape[1]:
+            raise ValueError(f'groups must sum up to the {self.features.shape[1]} queries, got {self.groups}')
+        if self.mask is None and len(self.groups) > 1:
+            blocks = [torch.ones(size, size, dtype=torch.bool, device=self.features.device) for size in self.groups]
+            self.mask = torch.block_diag(*blocks)
 
 
 def mlp(in_channels, hidden, out_channels, layers):
@@ -82,6 +93,13 @@ def align_position_codes(mobile_to_former, gain=1.0, noise=0.3):
         by_axis[:, axis, channels, axis, 2 * pairs + channels % 2] += gain
 
 
+def map_extent(x, valid):
+    """Return width and height of each image in cells of a map x (B, C, H, W), (B or 1, 2) float32."""
+    if valid is None:
+        return torch.tensor([[x.shape[-1], x.shape[-2]]], dtype=torch.float32, device=x.device)
+    return torch.stack([valid[:, 0, 0].sum(-1), valid[:, 0, :, 0].sum(-1)], -1).float()
+
+
 class PositionCode(nn.Module):
     """2-D sine code of a map, the whole of it for each attention head.
 
@@ -93,12 +111,25 @@ class PositionCode(nn.Module):
     def __init__(self, channels, heads=2):
         super().__init__()
         self.heads = heads
-        self.encoding = SinePositionalEncoding(channels // (2 * heads), normalize=True, offset=-0.5, **CODE)
+        self.features = channels // (2 * heads)
 
-    def forward(self, x, valid=None):
-        """Return the code (B, C, H, W) of a map of the size of x (B, C, H, W), of which ``valid`` is image."""
-        code = self.encoding(None if valid is None else ~valid[:, 0], x)
-        return code.repeat(1, self.heads, 1, 1).to(x.dtype)
+    def forward(self, x, extent):
+        """Compute the code of a map.
+
+        Args:
+            x: the map (B, C, H, W).
+            extent: width and height of each image in cells of this map, which need not be whole, (B or 1, 2). So
+                a place of the image has the same code at every scale.
+
+        Returns:
+            (B or 1, C, H, W).
+        """
+        height, width = x.shape[-2:]
+        columns = torch.arange(width, device=x.device) + 0.5
+        rows = torch.arange(height, device=x.device) + 0.5
+        cells = torch.stack([columns.repeat(height), rows.repeat_interleave(width)], -1)  # (H·W, 2)
+        code = coordinate_to_encoding(cells / extent[:, None], self.features, **CODE)  # (B, H·W, C / heads)
+        return code.transpose(1, 2).unflatten(-1, (height, width)).repeat(1, self.heads, 1, 1).to(x.dtype)
 
 
 class UpConv(nn.Module):
@@ -131,7 +162,7 @@ class UpConv(nn.Module):
         upsampled = self.upsample(zero_padding(x, coarse))[..., :height, :width]
         if valid is not None:  # at the border, weigh the inner neighbours alone
             weight = self.upsample(coarse.to(x.dtype))[..., :height, :width]
-            upsampled = zero_padding(upsampled / weight.clamp(min=1e-6), valid)
+            upsampled = zero_padding(upsampled / weight.masked_fill(weight == 0, 1), valid)
         return self.conv(upsampled) + self.lateral(lateral)
 
     @staticmethod
@@ -200,6 +231,8 @@ class MobileFormerHead(DETRHead):
         init_cfg=None,
     ):
         ratios = [expand_ratio] * len(channels) if isinstance(expand_ratio, int) else expand_ratio
+        if not isinstance(ratios, (list, tuple)):
+            raise InputError(f'expand_ratio must be a whole number or one for each scale, got {expand_ratio!r}')
         if not len(in_channels) == len(channels) == len(num_blocks) == len(ratios):
             raise InputError(
                 'in_channels, channels, num_blocks and expand_ratio must have one entry for each scale, '
@@ -213,9 +246,12 @@ class MobileFormerHead(DETRHead):
             raise InputError(
                 f'num_queries and the sum of num_blocks must be at least 1, got {num_queries} and {num_blocks}'
             )
-        if loss_cls and loss_cls.get('use_sigmoid'):
+        loss_cls = dict(loss_cls or dict(type='CrossEntropyLoss'))
+        wrong = sorted({'class_weight', 'bg_cls_weight'} & set(loss_cls))
+        if loss_cls['type'] != 'CrossEntropyLoss' or loss_cls.get('use_sigmoid') or wrong:
             raise InputError(
-                'loss_cls must not have use_sigmoid=True: no-object is a class of its own beside the others'
+                'loss_cls must be a CrossEntropyLoss with softmax and without class weights, '
+                f'as bg_cls_weight of the head weighs no-object; got {loss_cls}'
             )
         if num_blocks[-1] < 1:
             raise InputError(
@@ -239,7 +275,7 @@ class MobileFormerHead(DETRHead):
         super().__init__(
             num_classes,
             embed_dims=query_dim,
-            loss_cls=dict(loss_cls or dict(type='CrossEntropyLoss'), class_weight=class_weight),
+            loss_cls=dict(loss_cls, class_weight=class_weight),
             loss_bbox=loss_bbox or dict(type='L1Loss', loss_weight=5.0),
             loss_iou=loss_iou or dict(type='GIoULoss', loss_weight=2.0),
             train_cfg=None,
@@ -327,19 +363,22 @@ class MobileFormerHead(DETRHead):
             Class logits (L, B, M, K + 1), the last class being no-object, and boxes (L, B, M, 4) as normalised
             (cx, cy, w, h); L is the number of blocks or 1.
         """
-        queries = queries or self.own_queries(len(feats[0]))
+        queries = queries or self.own_queries(feats[0].shape[0])
         features, positions = queries.features, queries.positions
         masks = [valid]
         for _ in feats[1:]:
             masks.append(halve(masks[-1]))
+        extents = [map_extent(feats[0], valid)]
+        for _ in feats[1:]:
+            extents.append(extents[-1] / 2)
         drivers = queries.groups[0] if len(queries.groups) > 1 else None
         outputs = []  # after each block, (q^f, q^f + q^p)
         x = None
-        for feat, mask, entry, code, stage in zip(
-            reversed(feats), reversed(masks), self.entries, self.codes, self.stages, strict=True
+        for feat, mask, extent, entry, code, stage in zip(
+            reversed(feats), reversed(masks), reversed(extents), self.entries, self.codes, self.stages, strict=True
         ):
             x = entry(feat) if x is None else entry(x, feat, mask)
-            map_code = code(x, mask)
+            map_code = code(x, extent)
             for block in stage:
                 x, features = block(x, features, mask, map_code, positions, queries.mask, drivers)
                 if self.refine:
@@ -359,7 +398,7 @@ class MobileFormerHead(DETRHead):
             dict of scalars: ``loss_cls``, ``loss_bbox`` and ``loss_iou`` of the last block; with ``d0.``, ``d1.``
             and so on before the name, those of the others.
         """
-        queries = queries or self.own_queries(len(feats[0]))
+        queries = queries or self.own_queries(feats[0].shape[0])
         logits, boxes = self(feats, valid, queries, all_blocks=True)
         objects = [sample.gt_instances for sample in batch_data_samples]
         metas = [sample.metainfo for sample in batch_data_samples]
@@ -380,7 +419,23 @@ class MobileFormerHead(DETRHead):
         logits, boxes = logits.float(), boxes.float()
         sizes = boxes.new_tensor([meta['img_shape'][1::-1] * 2 for meta in metas])  # (B, 4)
         names = [meta.get('img_path') or meta.get('img_id', i) for i, meta in enumerate(metas)]
-        block, image, query, target = self.matcher(logits.detach(), boxes.detach(), objects, sizes, groups, names)
+        pairs = self.matcher(logits.detach(), boxes.detach(), objects, sizes, groups, names)
+        return self.loss_of_pairs(logits, boxes, objects, sizes, pairs)
+
+    def loss_of_pairs(self, logits, boxes, objects, sizes, pairs):
+        """Compute DETR's losses for an assignment, of the matcher or known beforehand as for denoising queries.
+
+        Args:
+            logits, boxes: see :meth:`forward`, float32.
+            objects: see :meth:`loss_by_feat`.
+            sizes: (B, 4) image width, height, width, height in pixels.
+            pairs: block, image, query and object of each pair, as the matcher returns them; the same number for each
+                block. All other queries are no-object.
+
+        Returns:
+            dict of scalars, see :meth:`loss`.
+        """
+        block, image, query, target = pairs
         labels = logits.new_full(logits.shape[:-1], self.num_classes, dtype=torch.long)
         labels[block, image, query] = torch.cat([item.labels for item in objects])[target]
         losses_cls = self.loss_cls(logits.flatten(0, 2), labels.flatten(), reduction_override='none')

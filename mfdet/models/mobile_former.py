@@ -278,7 +278,7 @@ class MobileFormer(BaseModule):
             A tuple of maps (B, C, ceil(H/s), ceil(W/s)), one for each of ``out_indices``; with ``return_tokens`` the
             pair of that tuple and the tokens (B, M, d), None where there are none.
         """
-        tokens = self.tokens.expand(len(x), -1, -1) if self.num_tokens else None
+        tokens = self.tokens.expand(x.shape[0], -1, -1) if self.num_tokens else None
         x = self.stem(x)
         valid = halve(valid)
         maps = []

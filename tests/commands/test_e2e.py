@@ -13,7 +13,7 @@ import torch
 from mfdet.commands import test as test_command
 from mfdet.commands import train as train_command
 from mfdet.commands import visualize_queries
-from mfdet.data.shapes import write_coco
+from mfdet.data.shapes import layout, write_coco
 from mfdet.models import MobileFormerClassifier
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
@@ -82,10 +82,13 @@ def test_own_data_and_released_backbone_weights(tmp_path):
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason='tests the processes of a machine without a GPU')
-def test_two_processes_share_an_epoch_with_images_without_objects(tmp_path):
+def test_two_processes_of_which_one_has_an_image_without_objects(tmp_path):
+    seed = 25
+    assert sorted(len(layout(i, seed, (96, 96), 1, (0.3, 0.7)).labels) for i in range(2)) == [0, 1]
     tool = CONFIGS.parent / 'tools' / 'train.py'
     launch = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc-per-node', '2', tool]
-    options = [*QUICK_SHAPES, 'train_cfg.max_epochs=1', 'train_dataloader.dataset.max_objects=1']
+    options = [*QUICK_SHAPES, 'train_cfg.max_epochs=1', 'train_dataloader.batch_size=1']
+    options += [f'train_dataloader.dataset.{entry}' for entry in ('length=2', f'seed={seed}', 'max_objects=1')]
     done = subprocess.run(
         [str(word) for word in [*launch, SHAPES, '--work-dir', tmp_path, '--cfg-options', *options]],
         capture_output=True,

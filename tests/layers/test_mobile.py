@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from mfdet.layers import BneckLite, Mobile, MobileDownsample, channel_shuffle
+from mfdet.layers.mobile import halve_logits
 
 
 def test_channel_shuffle_interleaves_groups():
@@ -70,3 +71,24 @@ def test_padding_does_not_reach_the_image(kind):
     torch.testing.assert_close(actual[area], expected)
     unmasked = layer(padded) if lite else layer(padded, tokens, padded_logits)
     assert not torch.allclose(unmasked[area], expected)
+
+
+@pytest.mark.parametrize('size', [(6, 8), (5, 8), (7, 3)])
+def test_logits_are_averaged_over_valid_positions(size):
+    torch.manual_seed(0)
+    logits = torch.randn(1, 2, *size)
+    half = tuple(-(-side // 2) for side in size)
+    torch.testing.assert_close(halve_logits(logits), torch.nn.functional.adaptive_avg_pool2d(logits, half))
+    valid = torch.zeros(1, 1, *size, dtype=torch.bool)
+    valid[..., :3, :1] = True
+    averaged = halve_logits(logits.masked_fill(~valid, 1e4), valid)
+    torch.testing.assert_close(averaged[0, :, 0, 0], logits[0, :, :2, 0].mean(-1))
+    assert (averaged[..., 2:] == 0).all()
+
+
+def test_gradient_at_padding_is_finite_in_half_precision():
+    logits = torch.randn(1, 2, 8, 8, dtype=torch.float16, requires_grad=True)
+    valid = torch.zeros(1, 1, 8, 8, dtype=torch.bool)
+    valid[..., :3, :3] = True
+    halve_logits(logits, valid).backward(torch.ones(1, 2, 4, 4, dtype=torch.float16))
+    assert logits.grad.isfinite().all()

@@ -1,25 +1,37 @@
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
 import pytest
 import torch
-from mmdet.registry import MODELS
+from mmdet.registry import DATASETS, MODELS
 from mmdet.structures import DetDataSample
+from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
 
 import mfdet.register  # noqa: F401
+from mfdet.errors import InputError
 from mfdet.models.e2e_detector import valid_mask
 
+CONFIGS = Path(__file__).parents[2] / 'configs'
 PREPROCESSOR = dict(type='DetDataPreprocessor', mean=[120.0] * 3, std=[60.0] * 3, pad_size_divisor=32)
 
 
-def make_detector(**backbone):
+def make_detector(neck=None, **backbone):
     init_default_scope('mmdet')
     torch.manual_seed(0)
     model = MODELS.build(
         dict(
             type='E2EMobileFormer',
+            neck=neck,
             data_preprocessor=PREPROCESSOR,
             backbone=dict(
-                type='MobileFormer', arch='26m', out_indices=(1, 2, 3), spatial_aware_dyrelu=True, **backbone
+                **{
+                    **dict(type='MobileFormer', arch='26m', out_indices=(1, 2, 3), spatial_aware_dyrelu=True),
+                    **backbone,
+                }
             ),
             bbox_head=dict(
                 type='MobileFormerHead',
@@ -112,20 +124,51 @@ def test_a_training_step_reaches_every_parameter(with_cp):
     assert [name for name, parameter in model.named_parameters() if parameter.grad is None] == []
 
 
-def test_crowd_boxes_are_not_learned():
-    model = make_detector().eval()  # no BatchNorm of the batch: the losses depend on the ground truth alone
-    data = model.data_preprocessor(make_data(SHAPES), training=True)
+def test_crowd_boxes_are_not_learned(tmp_path):
+    """A COCO file with a crowd box, through the pipeline of the COCO configs."""
+    cv2.imwrite(str(tmp_path / 'a.png'), np.full((60, 80, 3), 127, np.uint8))
+    boxes = [dict(bbox=[5, 5, 30, 30], iscrowd=0), dict(bbox=[2, 2, 70, 50], iscrowd=1)]
+    content = dict(
+        images=[dict(id=1, file_name='a.png', height=60, width=80)],
+        categories=[dict(id=3, name='cell')],
+        annotations=[dict(id=i, image_id=1, category_id=3, area=900, **box) for i, box in enumerate(boxes, 1)],
+    )
+    (tmp_path / 'a.json').write_text(json.dumps(content))
+    config = Config.fromfile(CONFIGS / '_base_' / 'datasets' / 'coco_detection_e2e.py').train_dataloader.dataset
+    config.update(data_root='', ann_file=str(tmp_path / 'a.json'), data_prefix=dict(img=str(tmp_path)))
+    config.metainfo = dict(classes=('cell',))
+    init_default_scope('mmdet')
+    item = DATASETS.build(config)[0]
+    model = make_detector().eval()
+    data = model.data_preprocessor({name: [value] for name, value in item.items()}, training=True)
+    sample = data['data_samples'][0]
+    assert len(sample.gt_instances) == 1
+    assert len(sample.ignored_instances) == 1
+    feats = model.backbone(data['inputs'])
     with torch.no_grad():
-        expected = model(**data, mode='loss')
-        for sample in data['data_samples']:
-            sample.ignored_instances = InstanceData(bboxes=torch.tensor([[0.0, 0, 20, 20]]), labels=torch.tensor([1]))
-        actual = model(**data, mode='loss')
+        expected = model.bbox_head.loss(feats, [sample])
+        del sample.ignored_instances
+        actual = model.bbox_head.loss(feats, [sample])
     assert {name: loss.item() for name, loss in actual.items()} == {
         name: loss.item() for name, loss in expected.items()
     }
 
 
-def test_tensor_mode_gives_logits_and_boxes():
-    logits, boxes = make_detector().eval()(torch.randn(2, 3, 64, 96), mode='tensor')
+def test_tensor_mode_gives_logits_and_boxes_of_the_image():
+    model = make_detector().eval()
+    logits, boxes = model(torch.randn(2, 3, 64, 96), mode='tensor')
     assert logits.shape == (1, 2, 12, 6)
     assert boxes.shape == (1, 2, 12, 4)
+    data = model.data_preprocessor(make_data(SHAPES))
+    with torch.no_grad():
+        logits, _ = model(**data, mode='tensor')
+        found = model(**data, mode='predict')
+    scores = logits[-1].softmax(-1)[..., :-1].max(-1).values.sort(descending=True).values
+    torch.testing.assert_close(torch.stack([sample.pred_instances.scores for sample in found]), scores)
+
+
+def test_what_does_not_fit_the_head_is_named():
+    with pytest.raises(InputError, match='neck: an end-to-end Mobile-Former has none'):
+        make_detector(neck=dict(type='FPN', in_channels=[24, 64, 96], out_channels=8, num_outs=3))
+    with pytest.raises(InputError, match=r'out_indices must be consecutive.*\[4, 8, 32\]'):
+        make_detector(out_indices=(0, 1, 3))

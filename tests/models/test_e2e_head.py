@@ -3,6 +3,7 @@ import torch
 from mmdet.models.dense_heads import DETRHead
 from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from mfdet.errors import InputError
 from mfdet.models import MobileFormerHead
@@ -98,7 +99,10 @@ def test_position_refinement_is_switched_off():
         (dict(num_queries=0), 'num_queries and the sum of num_blocks must be at least 1'),
         (dict(num_blocks=[0, 0, 0]), 'num_queries and the sum of num_blocks must be at least 1'),
         (dict(num_blocks=[5, 2, 0]), 'last entry of num_blocks'),
-        (dict(loss_cls=dict(type='FocalLoss', use_sigmoid=True)), 'use_sigmoid'),
+        (dict(loss_cls=dict(type='FocalLoss')), 'loss_cls must be a CrossEntropyLoss'),
+        (dict(loss_cls=dict(type='CrossEntropyLoss', use_sigmoid=True)), 'loss_cls must be a CrossEntropyLoss'),
+        (dict(loss_cls=dict(type='CrossEntropyLoss', bg_cls_weight=0.2)), 'bg_cls_weight of the head'),
+        (dict(expand_ratio=1.5), 'expand_ratio must be a whole number'),
     ],
 )
 def test_wrong_arguments(options, message):
@@ -135,17 +139,20 @@ def test_up_conv_cuts_to_odd_sizes_and_keeps_constants():
     torch.testing.assert_close(up_conv.upsample(torch.full((1, 1, 2, 3), 7.0)), torch.full((1, 1, 4, 6), 7.0))
 
 
-def test_position_code_depends_on_the_place_in_the_image_alone():
-    code = PositionCode(16)
-    alone = code(torch.empty(1, 16, 4, 6))
-    assert alone.shape == (1, 16, 4, 6)
-    valid = torch.zeros(1, 1, 8, 8, dtype=torch.bool)
-    valid[..., :4, :6] = True
-    padded = code(torch.empty(1, 16, 8, 8), valid)
-    torch.testing.assert_close(padded[..., :4, :6], alone)
-    torch.testing.assert_close(alone[:, :8], alone[:, 8:])  # each head has all of it
-    flat = alone[0, :8].flatten(1)
-    assert torch.cdist(flat.T, flat.T).add(torch.eye(24)).min() > 1e-2  # and no two places the same
+def test_position_code_is_that_of_the_place_in_the_image():
+    code_of = PositionCode(16)
+    extent = torch.tensor([[6.0, 4.0]])
+    code = code_of(torch.empty(1, 16, 4, 6), extent)
+    assert code.shape == (1, 16, 4, 6)
+    torch.testing.assert_close(code[:, :8], code[:, 8:])  # each head has all of it
+    padded = code_of(torch.empty(1, 16, 8, 8), extent)
+    torch.testing.assert_close(padded[..., :4, :6], code)
+    flat = code[0, :8].flatten(1)
+    assert torch.cdist(flat.T, flat.T).add(torch.eye(24)).min() > 1e-2  # no two places have the same
+    # A map of three times the cells has the same centres at every third of them.
+    extent = torch.tensor([[3.5, 2.5]])
+    few, many = code_of(torch.empty(1, 16, 3, 4), extent), code_of(torch.empty(1, 16, 9, 12), 3 * extent)
+    torch.testing.assert_close(many[..., 1::3, 1::3], few)
 
 
 @pytest.mark.parametrize('count', [1, 7, 25, 100, 300])
@@ -184,12 +191,15 @@ def test_queries_start_by_attending_to_their_place():
     torch.manual_seed(0)
     head = MobileFormerHead(**{**SMALL, 'num_queries': 16})
     centres = grid_boxes(16)[:, :2]
-    for channels, stage, code in zip(SMALL['channels'], head.stages, head.codes, strict=True):
+    width, height = 200, 136
+    extent = torch.tensor([[width, height]])
+    for channels, stage, code, stride in zip(SMALL['channels'], head.stages, head.codes, (32, 16, 8), strict=True):
         attention = stage[0].mobile_to_former.attention
-        position_code = code(torch.empty(1, channels, 8, 8))
+        rows, columns = -(-height // stride), -(-width // stride)
+        position_code = code(torch.empty(1, channels, rows, columns), extent / stride)
         _, weights = attention(position_code, torch.zeros(1, 16, 32), head.query_positions[None])
         place = weights[0].mean(0).argmax(-1)
-        found = torch.stack([place % 8, place // 8], -1) / 8 + 1 / 16
+        found = torch.stack([place % columns + 0.5, place // columns + 0.5], -1) * stride / extent
         assert (found - centres).abs().max() < 0.2
 
 
@@ -215,14 +225,11 @@ def test_added_queries_change_nothing_for_the_first_group():
     with torch.no_grad():
         expected = head(feats, all_blocks=True)
         own = head.own_queries(2)
-        mask = torch.zeros(20, 20, dtype=torch.bool)
-        mask[:12, :12] = mask[12:, 12:] = True
         more = Queries(
             torch.cat([own.features, torch.randn(2, 8, 32)], 1),
             torch.cat([own.positions, torch.randn(2, 8, 32)], 1),
             torch.cat([own.references, torch.randn(2, 8, 4)], 1),
             groups=(12, 8),
-            mask=mask,
         )
         actual = head(feats, queries=more, all_blocks=True)
     for a, e in zip(actual, expected, strict=True):
@@ -230,6 +237,28 @@ def test_added_queries_change_nothing_for_the_first_group():
         torch.testing.assert_close(a[:, :, :12], e, atol=1e-5, rtol=1e-5)
     losses = head.loss(feats, make_samples([3, 2]), queries=more)
     assert torch.stack(list(losses.values())).isfinite().all()
+
+
+def test_groups_must_sum_up_to_the_queries():
+    own = make_head().own_queries(2)
+    with pytest.raises(ValueError, match='groups must sum up to the 12 queries'):
+        Queries(own.features, own.positions, own.references, groups=(8,))
+
+
+class NoRead(TorchDispatchMode):
+    """Fails on what would make the host wait for the device: reading a tensor, or a size that depends on values."""
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        assert not {'_local_scalar_dense', 'nonzero', 'item', 'equal'} & set(func.__name__.split('.')), func
+        return func(*args, **(kwargs or {}))
+
+
+def test_the_loss_reads_nothing_back_but_the_costs():
+    head = make_head().train()
+    with NoRead():
+        head.loss(make_feats(64, 96), make_samples([3, 2]))
+    with pytest.raises(AssertionError, match='_local_scalar_dense'), NoRead():
+        torch.ones(1).item()
 
 
 def test_predictions_are_in_pixels_of_the_original_image():
