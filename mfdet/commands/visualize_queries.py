@@ -8,16 +8,19 @@ import numpy as np
 
 from mfdet.commands._run import check_environment, command
 from mfdet.errors import InputError
+from mfdet.runtime.images import read_image
 from mfdet.visualization import contact_sheet, titled
 
 EXAMPLE = """example:
-  python tools/visualize_queries.py configs/shapes/e2e_mf26m.py work_dirs/e2e_mf26m/best_coco_bbox_mAP_epoch_24.pth \\
+  python tools/visualize_queries.py configs/shapes/e2e_mf26m.py work_dirs/shapes/e2e_mf26m/best_*.pth \\
       image.png --out queries"""
 PANEL = 320  # long side of a panel, in pixels
 
 
 def build_parser():
     """Return the argument parser."""
+    from mmengine.config import DictAction
+
     parser = argparse.ArgumentParser(
         'visualize_queries.py',
         description=__doc__,
@@ -29,6 +32,7 @@ def build_parser():
     parser.add_argument('image', help='image file')
     parser.add_argument('--out', required=True, metavar='DIR', help='folder for the picture, <image name>_queries.png')
     parser.add_argument('--queries', type=int, nargs='+', metavar='I', help='queries to draw, from 0; default: --top')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='K=V', help='those of the training')
     parser.add_argument('--top', type=int, default=4, metavar='N', help='draw the N best-scored queries (default 4)')
     return parser
 
@@ -84,10 +88,22 @@ def observe(model, inputs):
     return logits[:, 0].softmax(-1).numpy(), boxes[:, 0].numpy(), maps
 
 
-def draw_attention(image, weights):
-    """Lay attention (h, w) over an image (H, W, 3): blue where there is none, red where most of it is."""
+def draw_attention(image, weights, cell):
+    """Lay attention over an image: blue where there is none, red where most of it is.
+
+    Args:
+        image: uint8 (H, W, 3) BGR.
+        weights: (h, w).
+        cell: width and height of a cell in pixels of the image; the last ones may reach beyond it.
+
+    Returns:
+        uint8 (H, W, 3) BGR.
+    """
     height, width = image.shape[:2]
-    heat = cv2.resize(weights / max(weights.max(), 1e-12), (width, height), interpolation=cv2.INTER_NEAREST)
+    heat = weights / max(weights.max(), 1e-12)
+    rows = np.minimum((np.arange(height) / cell[1]).astype(int), len(heat) - 1)
+    columns = np.minimum((np.arange(width) / cell[0]).astype(int), heat.shape[1] - 1)
+    heat = heat[rows][:, columns]
     color = cv2.applyColorMap((255 * heat).astype(np.uint8), cv2.COLORMAP_JET)
     gray = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
     return cv2.addWeighted(gray, 0.5, color, 0.5, 0)
@@ -112,11 +128,12 @@ def draw_steps(image, boxes):
     return canvas
 
 
-def picture(image, queries, probabilities, boxes, attention, strides, classes):
+def picture(image, shape, queries, probabilities, boxes, attention, strides, classes):
     """Compose one row for each query: its boxes, then its attention over each scale.
 
     Args:
         image: uint8 (H, W, 3) BGR.
+        shape: height and width at which the model saw it.
         queries: indices of the queries.
         probabilities, boxes, attention: of :func:`observe`.
         strides: stride of each scale.
@@ -136,7 +153,8 @@ def picture(image, queries, probabilities, boxes, attention, strides, classes):
         steps = draw_steps(image, boxes[:, query])
         panels.append(titled(steps, f'query {query}: {classes[label]} {score:.2f}, box by block'))
         for weights, stride in zip(attention, strides, strict=True):
-            panels.append(titled(draw_attention(image, weights[query]), f'attention at 1/{stride}'))
+            cell = stride * image.shape[1] / shape[1], stride * image.shape[0] / shape[0]
+            panels.append(titled(draw_attention(image, weights[query], cell), f'attention at 1/{stride}'))
     return contact_sheet(panels, 1 + len(attention))
 
 
@@ -146,11 +164,11 @@ def main(argv=None):
     check_environment()
     args = build_parser().parse_args(argv)
     import mfdet.register  # noqa: F401
-    from mfdet.engine.inference import image_pipeline, load_detector, read_image
+    from mfdet.engine.inference import image_pipeline, load_detector
     from mfdet.models import E2EMobileFormer
 
     image = read_image(args.image)
-    model, config, classes = load_detector(args.config, args.checkpoint)
+    model, config, classes = load_detector(args.config, args.checkpoint, args.cfg_options)
     if not isinstance(model, E2EMobileFormer):
         raise InputError(f'{args.config} is no end-to-end detector; take one such as configs/e2e_mf508m.py')
     count = model.bbox_head.num_queries
@@ -168,7 +186,8 @@ def main(argv=None):
         for stride, stage in zip(reversed(model.backbone.out_strides), model.bbox_head.stages, strict=True)
         if len(stage)
     ]
-    sheet = picture(image, args.queries or best, probabilities, boxes, attention, used, names)
+    shape = data['data_samples'][0].img_shape
+    sheet = picture(image, shape, args.queries or best, probabilities, boxes, attention, used, names)
     path = os.path.join(args.out, f'{os.path.splitext(os.path.basename(args.image))[0]}_queries.png')
     try:
         os.makedirs(args.out, exist_ok=True)

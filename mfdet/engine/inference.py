@@ -1,16 +1,11 @@
 """A trained detector and the images a user gives it, outside of mmengine's Runner."""
 
-import os
-
-import cv2
-import numpy as np
 from mmdet.registry import MODELS
 from mmengine.dataset import Compose
 from mmengine.registry import init_default_scope
 
 from mfdet.engine.checkpoint import checkpoint_classes
 from mfdet.engine.config import dataset_of, load_config, set_num_classes
-from mfdet.errors import InputError
 from mfdet.weights import check_state_dict, read_checkpoint, state_dict_of
 
 
@@ -40,20 +35,6 @@ def load_detector(config_file, checkpoint, options=None):
     check_state_dict(weights, shapes, checkpoint, f'the model of {config_file}')
     model.load_state_dict(weights)
     return model.eval(), config, classes
-
-
-def read_image(path):
-    """Read an image file as uint8 (H, W, 3) BGR, turned upright if it carries an orientation.
-
-    Raises:
-        InputError: the file is missing or no image.
-    """
-    if not os.path.isfile(path):
-        raise InputError(f'{path}: no such image file')
-    image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR) if os.path.getsize(path) else None
-    if image is None:
-        raise InputError(f'{path}: not an image that OpenCV can read; JPEG, PNG, BMP, TIFF and WebP are')
-    return image
 
 
 def image_pipeline(config):

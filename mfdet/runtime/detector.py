@@ -1,0 +1,237 @@
+"""An exported detector: image files or arrays in, boxes in pixels of the original images out."""
+
+import importlib
+import json
+import os
+import textwrap
+from dataclasses import dataclass
+from numbers import Real
+
+import numpy as np
+
+from mfdet.errors import InputError
+from mfdet.runtime.images import read_image, to_bgr
+from mfdet.runtime.preprocessing import check_preprocessing, collate
+
+FORMAT = 1  # of the metadata
+INPUTS = ('images', 'sizes')
+OUTPUTS = ('boxes', 'scores', 'labels')
+
+
+@dataclass(frozen=True, eq=False)
+class Detections:
+    """What was found in one image, best first; ``len()`` is the number N of detections.
+
+    Attributes:
+        boxes: float32 (N, 4) xyxy in pixels of the original image.
+        scores: float32 (N,) in [0, 1].
+        labels: int64 (N,) class indices.
+        names: list of N class names.
+    """
+
+    boxes: np.ndarray
+    scores: np.ndarray
+    labels: np.ndarray
+    names: list
+
+    def __len__(self):
+        return len(self.scores)
+
+
+class Detector:
+    """A detector exported to ONNX (run by onnxruntime) or to OpenVINO, on the CPU.
+
+    Args:
+        path: the ``.onnx`` file, or OpenVINO's ``.xml`` file with the ``.bin`` beside it.
+        threads: number of CPU threads, or None for the backend's choice.
+
+    Attributes:
+        classes: list of class names.
+        metadata: dict of what the file says about itself.
+
+    Raises:
+        InputError: the file is missing or no detector exported by mfdet, or the backend is not installed.
+    """
+
+    def __init__(self, path, threads=None):
+        self.path = os.fspath(path)
+        if threads is not None and (not isinstance(threads, int) or threads < 1):
+            raise InputError(f'threads must be a whole number from 1 up, or None, not {threads!r}')
+        self._model = _load_model(self.path, threads)
+        self.metadata = _read_metadata(self._model.metadata, self.path)
+        self.classes = self.metadata['classes']
+        for kind, names, found in (
+            ('input', INPUTS, self._model.inputs),
+            ('output', OUTPUTS, self._model.outputs),
+        ):
+            missing = [name for name in names if name not in found]
+            if missing:
+                raise InputError(f"{self.path}: has no {kind} '{missing[0]}', which an exported detector must have")
+
+    def __call__(self, images, score_thr=0.0, batch_size=1):
+        """Detect objects in one image or several.
+
+        Args:
+            images: a path, an array as :func:`mfdet.runtime.images.to_bgr` takes it (BGR as OpenCV reads it), or a
+                list of those; sizes may differ.
+            score_thr: least score to keep, in [0, 1].
+            batch_size: how many images are read and run at a time.
+
+        Returns:
+            :class:`Detections` for one image; for a list, a list of them in the same order.
+
+        Raises:
+            InputError: an image cannot be read, or an argument is wrong.
+        """
+        if isinstance(images, str | os.PathLike | np.ndarray):
+            return self([images], score_thr, batch_size)[0]
+        if not isinstance(images, list | tuple):
+            raise InputError(f'images must be a path, an array or a list of those, not {type(images).__name__}')
+        if not (isinstance(score_thr, Real) and 0 <= score_thr <= 1):
+            raise InputError(f'score_thr must be from 0 to 1, not {score_thr!r}')
+        if not isinstance(batch_size, int) or batch_size < 1:
+            raise InputError(f'batch_size must be a whole number from 1 up, not {batch_size!r}')
+        found = []
+        for start in range(0, len(images), batch_size):
+            batch = [_load_image(image, start + i) for i, image in enumerate(images[start : start + batch_size])]
+            found += self._detect(batch, score_thr)
+        return found
+
+    def run(self, images, sizes):
+        """Run the bare model on a prepared batch, see :func:`mfdet.runtime.preprocessing.collate`.
+
+        Args:
+            images: float32 (B, 3, H, W).
+            sizes: int64 (B, 2), height and width of each image before padding.
+
+        Returns:
+            boxes float32 (B, N, 4) xyxy in pixels of the prepared images, scores float32 (B, N) and labels
+            int64 (B, N); rows with score 0 are unused.
+
+        Raises:
+            InputError: the backend cannot run the model on them.
+        """
+        images, sizes = np.ascontiguousarray(images, np.float32), np.ascontiguousarray(sizes, np.int64)
+        try:
+            return self._model.run(images, sizes)
+        except Exception as error:  # onnxruntime's errors have no other base class
+            raise InputError(
+                f'{self.path}: {self._model.package} cannot run it on images of shape {images.shape} and sizes of '
+                f'shape {sizes.shape}: {_one_line(error)}'
+            ) from error
+
+    def _detect(self, images, score_thr):
+        """Return the Detections of uint8 (H, W, 3) BGR images, run as one batch."""
+        batch, sizes, factors = collate(images, self.metadata)
+        outputs = self.run(batch, sizes)
+        return [
+            self._detections(*rows, image.shape, factor, score_thr)
+            for *rows, image, factor in zip(*outputs, images, factors, strict=True)
+        ]
+
+    def _detections(self, boxes, scores, labels, shape, factor, score_thr):
+        """Keep the rows of one image that count, with boxes in pixels of the original image."""
+        keep = (scores > 0) & (scores >= score_thr)  # rows of score 0 are unused
+        boxes, scores, labels = boxes[keep], scores[keep], labels[keep]
+        if len(labels) and not 0 <= labels.min() <= labels.max() < len(self.classes):
+            raise InputError(
+                f'{self.path}: gives labels from {labels.min()} to {labels.max()}, but its metadata names '
+                f'{len(self.classes)} classes'
+            )
+        height, width = shape[:2]
+        boxes = np.clip(boxes / np.float32([*factor, *factor]), 0, np.float32([width, height, width, height]))
+        return Detections(boxes, scores, labels, [self.classes[label] for label in labels])
+
+
+class _OnnxModel:
+    package, install = 'onnxruntime', '"mfdet[runtime]"'
+
+    def __init__(self, onnxruntime, path, threads):
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 4  # errors come as exceptions, they need not be printed as well
+        if threads is not None:
+            options.intra_op_num_threads = threads
+        self.session = onnxruntime.InferenceSession(path, options, providers=['CPUExecutionProvider'])
+        self.metadata = self.session.get_modelmeta().custom_metadata_map.get('mfdet')
+        self.inputs = [value.name for value in self.session.get_inputs()]
+        self.outputs = [value.name for value in self.session.get_outputs()]
+
+    def run(self, images, sizes):
+        return tuple(self.session.run(OUTPUTS, {'images': images, 'sizes': sizes}))
+
+
+class _OpenVinoModel:
+    package, install = 'openvino', 'openvino'
+
+    def __init__(self, openvino, path, threads):
+        core = openvino.Core()
+        model = core.read_model(path)
+        self.metadata = model.get_rt_info('mfdet').astype(str) if model.has_rt_info('mfdet') else None
+        self.inputs = set().union(*(value.get_names() for value in model.inputs))
+        self.outputs = set().union(*(value.get_names() for value in model.outputs))
+        options = {'PERFORMANCE_HINT': 'LATENCY', 'INFERENCE_PRECISION_HINT': 'f32'}  # bf16 where the CPU has it, else
+        if threads is not None:
+            options['INFERENCE_NUM_THREADS'] = threads
+        self.compiled = core.compile_model(model, 'CPU', options)
+
+    def run(self, images, sizes):
+        results = self.compiled({'images': images, 'sizes': sizes})
+        return tuple(results[name] for name in OUTPUTS)
+
+
+MODELS = {'.onnx': _OnnxModel, '.xml': _OpenVinoModel}
+
+
+def _load_model(path, threads):
+    """Load a model with the backend that its suffix asks for."""
+    model = MODELS.get(os.path.splitext(path)[1].lower())
+    if model is None:
+        raise InputError(f'{path}: an exported detector ends in .onnx, or in .xml for OpenVINO')
+    if not os.path.isfile(path):
+        raise InputError(f'{path}: no such model file')
+    try:
+        backend = importlib.import_module(model.package)
+    except ImportError as error:
+        raise InputError(f'{path}: needs {model.package}: pip install {model.install}') from error
+    try:
+        return model(backend, path, threads)
+    except Exception as error:  # onnxruntime's errors have no other base class
+        raise InputError(f'{path}: is no model that {model.package} can load: {_one_line(error)}') from error
+
+
+def _read_metadata(text, path):
+    """Parse and check the metadata that the exporter wrote into the file."""
+    if text is None:
+        raise InputError(f"{path}: has no 'mfdet' metadata, so it is not a model exported by mfdet")
+    try:
+        metadata = json.loads(text)
+    except ValueError as error:
+        raise InputError(f"{path}: its 'mfdet' metadata is not JSON: {error}") from error
+    if not isinstance(metadata, dict):
+        raise InputError(f"{path}: its 'mfdet' metadata must be an object, not {type(metadata).__name__}")
+    if metadata.get('format') != FORMAT:
+        raise InputError(
+            f'{path}: its metadata has format {metadata.get("format")!r}, this version of mfdet reads format {FORMAT}; '
+            'export the model again'
+        )
+    if metadata.get('task') != 'detection':
+        raise InputError(f'{path}: is a model for {metadata.get("task")!r}, must be one for detection')
+    classes = metadata.get('classes')
+    if not isinstance(classes, list) or not classes or not all(isinstance(name, str) for name in classes):
+        raise InputError(f"{path}: metadata: 'classes' must be a list of names, not {classes!r}")
+    try:
+        check_preprocessing(metadata)
+    except InputError as error:
+        raise InputError(f'{path}: metadata: {error}') from error
+    return metadata
+
+
+def _load_image(image, index):
+    """Return the image of a path or an array as uint8 (H, W, 3) BGR; the index is for messages."""
+    if isinstance(image, str | os.PathLike):
+        return read_image(image)
+    return to_bgr(image, f'image {index}')
+
+
+def _one_line(error):
+    return textwrap.shorten(str(error), 300, placeholder=' ...')

@@ -1,0 +1,73 @@
+"""Images from files and arrays, all as uint8 (H, W, 3) BGR."""
+
+import os
+
+import cv2
+import numpy as np
+
+from mfdet.errors import InputError
+
+FORMATS = 'JPEG, PNG, BMP, TIFF and WebP are'
+
+
+def read_image(path):
+    """Read an image file as uint8 (H, W, 3) BGR, as the training pipeline does.
+
+    The image is turned upright if it carries an EXIF orientation. Grey and palette images are expanded, alpha is
+    dropped, 16-bit values are scaled to 8 bits.
+
+    Raises:
+        InputError: the file is missing, empty, damaged or no image of 8 or 16 bits.
+    """
+    if not os.path.isfile(path):
+        raise InputError(f'{path}: no such image file')
+    try:
+        data = np.fromfile(path, np.uint8)  # cv2.imread cannot open every path with non-ASCII letters
+    except OSError as error:
+        raise InputError(f'{path}: cannot be read: {error.strerror}') from error
+    if not data.size:
+        raise InputError(f'{path}: is an empty file, not an image')
+    # At the file's own depth first: OpenCV turns float pixels into 8 bits without a word, and wrongly.
+    image = _decode(data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH, path)
+    if image.dtype not in (np.uint8, np.uint16):
+        raise InputError(f'{path}: has {image.dtype} pixels, must have 8 or 16 bits without sign')
+    return image if image.dtype == np.uint8 else _decode(data, cv2.IMREAD_COLOR, path)
+
+
+def to_bgr(array, name='image'):
+    """Return an image in memory as uint8 (H, W, 3) BGR.
+
+    Args:
+        array: uint8 or uint16, (H, W, 3) BGR, (H, W, 4) BGRA, (H, W) or (H, W, 1) grey. Alpha is dropped, 16-bit
+            values are scaled to 8 bits. An array that is right already is returned as it is.
+        name: how error messages call the image.
+
+    Raises:
+        InputError: the array is anything else.
+    """
+    if not isinstance(array, np.ndarray):
+        raise InputError(f'{name}: must be a NumPy array, not {type(array).__name__}')
+    if array.dtype not in (np.uint8, np.uint16):
+        raise InputError(f'{name}: has dtype {array.dtype}, must be uint8 (0 to 255) or uint16 (0 to 65535)')
+    if array.ndim == 2:
+        array = array[:, :, None]
+    if array.ndim != 3 or array.shape[2] not in (1, 3, 4) or not array.size:
+        raise InputError(
+            f'{name}: has shape {array.shape}, must be one image: (H, W, 3) BGR, (H, W, 4) BGRA or (H, W) grey'
+        )
+    if array.dtype == np.uint16:
+        array = (array >> 8).astype(np.uint8)  # as OpenCV does it when it reads 16-bit files
+    if array.shape[2] == 1:
+        return np.repeat(array, 3, axis=2)
+    return array[:, :, :3] if array.shape[2] == 4 else array
+
+
+def _decode(data, flags, path):
+    """Decode the bytes of an image file, uint8 (N,)."""
+    try:
+        image = cv2.imdecode(data, flags)
+    except cv2.error:  # for example more pixels than OpenCV allows
+        image = None
+    if image is None:
+        raise InputError(f'{path}: is damaged or not an image that OpenCV can read; {FORMATS}')
+    return image

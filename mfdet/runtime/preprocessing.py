@@ -1,0 +1,108 @@
+"""What the test pipeline of mmdet does to an image (resize, normalise, pad), in NumPy and OpenCV."""
+
+import cv2
+import numpy as np
+
+from mfdet.errors import InputError
+
+
+def check_preprocessing(metadata):
+    """Check the entries of a model's metadata that say how images are prepared.
+
+    Raises:
+        InputError: an entry is missing or wrong.
+    """
+    divisor = metadata.get('pad_divisor')
+    if not _is_count(divisor):
+        raise InputError(f"'pad_divisor' must be a whole number from 1 up, not {divisor!r}")
+    if not isinstance(metadata.get('normalized'), bool):
+        raise InputError(f"'normalized' must be true or false, not {metadata.get('normalized')!r}")
+    if 'resize' not in metadata:
+        raise InputError("'resize' is missing; null means that images keep their size")
+    resized_shape(1, 1, metadata['resize'])
+    if not metadata['normalized']:
+        return
+    if metadata.get('channel_order') not in ('rgb', 'bgr'):
+        raise InputError(f"'channel_order' must be 'rgb' or 'bgr', not {metadata.get('channel_order')!r}")
+    for field in ('mean', 'std'):
+        values = metadata.get(field)
+        if not (isinstance(values, list) and len(values) == 3 and all(_is_number(value) for value in values)):
+            raise InputError(f"'{field}' must be a list of three numbers, not {values!r}")
+    if 0 in metadata['std']:
+        raise InputError(f"'std' must not hold 0, got {metadata['std']!r}")
+
+
+def resized_shape(height, width, resize):
+    """Return the (height, width) that an image is resized to, as by mmdet's ``Resize(keep_ratio=True)``.
+
+    Args:
+        height, width: of the image, in pixels.
+        resize: the metadata's ``resize``, a dict of ``scale`` and ``keep_ratio``, or None to keep the size. The long
+            side becomes at most the greater number of the scale, the short side at most the smaller.
+
+    Returns:
+        Height and width in pixels, at least 1.
+
+    Raises:
+        InputError: ``resize`` is no such dict, or does not keep the ratio of the sides.
+    """
+    if resize is None:
+        return height, width
+    if not isinstance(resize, dict) or resize.get('keep_ratio') is not True:
+        raise InputError(f'\'resize\' must keep the ratio of the sides ("keep_ratio": true), got {resize!r}')
+    scale = resize.get('scale')
+    if not (isinstance(scale, list | tuple) and len(scale) == 2 and all(_is_count(side) for side in scale)):
+        raise InputError(f"'scale' of 'resize' must be two whole numbers from 1 up, not {scale!r}")
+    factor = min(max(scale) / max(height, width), min(scale) / min(height, width))
+    # mmdet would make the short side of a very long image 0 pixels, and fail.
+    return max(1, int(height * factor + 0.5)), max(1, int(width * factor + 0.5))
+
+
+def prepare(image, metadata):
+    """Resize one image, and normalise it unless the model does so itself.
+
+    Args:
+        image: uint8 (H, W, 3) BGR.
+        metadata: the model's metadata, see :func:`check_preprocessing`.
+
+    Returns:
+        float32 (3, h, w) and the scale factors (w / W, h / H).
+    """
+    height, width = image.shape[:2]
+    new_height, new_width = resized_shape(height, width, metadata['resize'])
+    pixels = cv2.resize(image, (new_width, new_height), interpolation=cv2.INTER_LINEAR).astype(np.float32)
+    if metadata['normalized']:
+        if metadata['channel_order'] == 'rgb':
+            pixels = pixels[:, :, ::-1]
+        # Subtract and divide in float32, in mmdet's order, so that results are the same to the last bit.
+        pixels = (pixels - np.float32(metadata['mean'])) / np.float32(metadata['std'])
+    return pixels.transpose(2, 0, 1), (new_width / width, new_height / height)
+
+
+def collate(images, metadata):
+    """Prepare images and pad them with 0, at the right and at the bottom, to one batch.
+
+    Args:
+        images: at least one uint8 (H, W, 3) BGR image; sizes may differ.
+        metadata: the model's metadata, see :func:`check_preprocessing`.
+
+    Returns:
+        images float32 (B, 3, H, W) with H and W multiples of ``pad_divisor``; sizes int64 (B, 2), height and width
+        of each image before padding; scale factors float64 (B, 2) of width and height.
+    """
+    arrays, factors = zip(*(prepare(image, metadata) for image in images), strict=True)
+    sizes = np.array([array.shape[1:] for array in arrays], np.int64)
+    divisor = metadata['pad_divisor']
+    height, width = -(-sizes.max(axis=0) // divisor) * divisor
+    batch = np.zeros((len(arrays), 3, height, width), np.float32)
+    for slot, array in zip(batch, arrays, strict=True):
+        slot[:, : array.shape[1], : array.shape[2]] = array
+    return batch, sizes, np.array(factors)
+
+
+def _is_number(value):
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_count(value):
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
