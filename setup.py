@@ -27,8 +27,10 @@ setup(
     install_requires=['numpy>=1.24,<3', 'opencv-python-headless>=4.8'],
     extras_require={
         'train': TRAIN,
+        'runtime': ['onnxruntime>=1.18'],
         'faster': ['faster-coco-eval>=1.6'],
         'export': [*TRAIN, 'onnx>=1.16', 'onnxruntime>=1.18'],
         'dev': [*TRAIN, 'faster-coco-eval>=1.6', 'pytest>=8', 'ruff>=0.9'],
     },
+    entry_points={'console_scripts': ['mfdet = mfdet.cli:main']},
 )

@@ -9,3 +9,11 @@ from mfdet import compat
 __version__ = '0.1.0'
 
 compat.install()
+
+
+def __getattr__(name):
+    if name == 'load_detector':  # on demand: it needs NumPy and OpenCV
+        from mfdet.api import load_detector
+
+        return load_detector
+    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

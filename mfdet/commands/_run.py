@@ -25,6 +25,15 @@ def command(main):
     return wrapped
 
 
+def program(tool):
+    """Return what a command calls itself in its help: ``mfdet train`` if it was run so, else ``python tools/train.py``.
+
+    Args:
+        tool: name of the command's file in ``tools``, without its suffix.
+    """
+    return sys.argv[0] if sys.argv[0].startswith('mfdet ') else f'python tools/{tool}.py'
+
+
 def check_environment():
     """Check that what training needs is installed, and that it is not overwritten by another distribution.
 

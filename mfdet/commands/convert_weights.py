@@ -3,17 +3,20 @@
 import argparse
 import os
 
-from mfdet.commands._run import check_environment, command
+from mfdet.commands._run import check_environment, command, program
 from mfdet.errors import InputError
 
 EXAMPLE = """example:
-  python tools/convert_weights.py mobile-former-508m.pth.tar mobile_former_508m.pth"""
+  %(prog)s mobile-former-508m.pth.tar mobile_former_508m.pth"""
 
 
 def build_parser():
     """Return the argument parser."""
     parser = argparse.ArgumentParser(
-        'convert_weights.py', description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
+        program('convert_weights'),
+        description=__doc__,
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument('src', help='released file: weights under "state_dict" or bare, with or without "module."')
     parser.add_argument('dst', help='file to write: {"state_dict": weights, "meta": {"arch", "num_classes"}}')

@@ -3,11 +3,11 @@
 import argparse
 import json
 
-from mfdet.commands._run import command
+from mfdet.commands._run import command, program
 from mfdet.evaluation import coco
 
 EXAMPLE = """example:
-  python tools/evaluate.py instances_val2017.json work_dirs/run/val.bbox.json --per-class
+  %(prog)s instances_val2017.json work_dirs/run/val.bbox.json --per-class
 
 RESULTS.json is a list of {"image_id", "category_id", "bbox": [x, y, width, height], "score"}, with the ids of GT.json.
 Numbers are from 0 to 1, and -1 where GT.json holds no object of that kind. Every image of GT.json counts.
@@ -18,7 +18,7 @@ Numbers are from 0 to 1, and -1 where GT.json holds no object of that kind. Ever
 def main(argv=None):
     """Print the twelve numbers, as a table or as JSON."""
     parser = argparse.ArgumentParser(
-        prog='tools/evaluate.py',
+        prog=program('evaluate'),
         description='Evaluate detections in the COCO results format against a COCO annotation file.',
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,

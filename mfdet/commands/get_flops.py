@@ -3,17 +3,17 @@
 import argparse
 import json
 
-from mfdet.commands._run import check_environment, command
+from mfdet.commands._run import check_environment, command, program
 from mfdet.errors import InputError
 
 EXAMPLE = """example:
-  python tools/get_flops.py configs/retinanet_mf508m.py --shape 800 1333 --json"""
+  %(prog)s configs/retinanet_mf508m.py --shape 800 1333 --json"""
 
 
 def build_parser():
     """Return the argument parser."""
     parser = argparse.ArgumentParser(
-        'get_flops.py', description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
+        program('get_flops'), description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument('config', help='config file, such as configs/retinanet_mf508m.py')
     parser.add_argument('--shape', type=int, nargs=2, default=(800, 1333), metavar=('H', 'W'), help='image in pixels')

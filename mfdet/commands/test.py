@@ -5,19 +5,19 @@ import os
 import shutil
 import tempfile
 
-from mfdet.commands._run import check_environment, command
+from mfdet.commands._run import check_environment, command, program
 from mfdet.commands.train import add_common_options, add_data_options, data_pair, prepare
 from mfdet.errors import InputError
 
 EXAMPLE = """example:
-  python tools/test.py configs/shapes/retinanet_mf26m.py work_dirs/shapes/retinanet_mf26m/epoch_6.pth \\
+  %(prog)s configs/shapes/retinanet_mf26m.py work_dirs/shapes/retinanet_mf26m/epoch_6.pth \\
       --show-dir pictures"""
 
 
 def build_parser():
     """Return the argument parser."""
     parser = argparse.ArgumentParser(
-        'test.py', description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
+        program('test'), description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument('config', help='config file, the one of the training')
     parser.add_argument('checkpoint', help='checkpoint of the training')

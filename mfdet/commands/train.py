@@ -4,13 +4,13 @@ import argparse
 import os
 from pathlib import Path
 
-from mfdet.commands._run import check_environment, command
+from mfdet.commands._run import check_environment, command, program
 from mfdet.errors import InputError
 
 EXAMPLE = """examples:
-  python tools/train.py configs/shapes/retinanet_mf26m.py
-  python tools/train.py configs/retinanet_mf508m.py --backbone-weights mobile-former-508m.pth.tar
-  python tools/train.py configs/small/retinanet_mf151m.py --data-root cells \\
+  %(prog)s configs/shapes/retinanet_mf26m.py
+  %(prog)s configs/retinanet_mf508m.py --backbone-weights mobile-former-508m.pth.tar
+  %(prog)s configs/small/retinanet_mf151m.py --data-root cells \\
       --train-ann train.json --train-images images --val-ann val.json --val-images images"""
 
 
@@ -77,7 +77,7 @@ def prepare(config, args):
 def build_parser():
     """Return the argument parser."""
     parser = argparse.ArgumentParser(
-        'train.py', description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
+        program('train'), description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument('config', help='config file, such as configs/retinanet_mf508m.py')
     add_data_options(parser, ('train', 'val'))

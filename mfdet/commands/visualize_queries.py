@@ -6,13 +6,13 @@ import os
 import cv2
 import numpy as np
 
-from mfdet.commands._run import check_environment, command
+from mfdet.commands._run import check_environment, command, program
 from mfdet.errors import InputError
 from mfdet.runtime.images import read_image
 from mfdet.visualization import contact_sheet, titled
 
 EXAMPLE = """example:
-  python tools/visualize_queries.py configs/shapes/e2e_mf26m.py work_dirs/shapes/e2e_mf26m/best_*.pth \\
+  %(prog)s configs/shapes/e2e_mf26m.py work_dirs/shapes/e2e_mf26m/best_*.pth \\
       image.png --out queries"""
 PANEL = 320  # long side of a panel, in pixels
 
@@ -22,7 +22,7 @@ def build_parser():
     from mmengine.config import DictAction
 
     parser = argparse.ArgumentParser(
-        'visualize_queries.py',
+        program('visualize_queries'),
         description=__doc__,
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -164,11 +164,11 @@ def main(argv=None):
     check_environment()
     args = build_parser().parse_args(argv)
     import mfdet.register  # noqa: F401
-    from mfdet.engine.inference import image_pipeline, load_detector
+    from mfdet.engine.inference import image_pipeline, load_model
     from mfdet.models import E2EMobileFormer
 
     image = read_image(args.image)
-    model, config, classes = load_detector(args.config, args.checkpoint, args.cfg_options)
+    model, config, classes = load_model(args.config, args.checkpoint, args.cfg_options)
     if not isinstance(model, E2EMobileFormer):
         raise InputError(f'{args.config} is no end-to-end detector; take one such as configs/e2e_mf508m.py')
     count = model.bbox_head.num_queries

@@ -2,13 +2,13 @@
 
 import os
 
-import numpy as np
 from mmdet.registry import HOOKS
 from mmengine.hooks import Hook
 from mmengine.logging import HistoryBuffer
 from mmengine.model import is_model_wrapper
 from mmengine.runner.checkpoint import CheckpointLoader
 
+from mfdet.engine.plain_config import plain_config, to_plain
 from mfdet.errors import InputError
 from mfdet.weights import check_state_dict, read_checkpoint, state_dict_of
 
@@ -25,21 +25,12 @@ for _scheme in ('', *CheckpointLoader._schemes):
     CheckpointLoader.register_scheme(prefixes=_scheme, loader=_load_local, force=True)
 
 
-def to_plain(value):
-    """Turn NumPy scalars and arrays, at any depth of dicts, lists and tuples, into Python numbers and lists."""
-    if isinstance(value, dict):
-        return {key: to_plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return type(value)(map(to_plain, value))
-    return value.tolist() if isinstance(value, (np.generic, np.ndarray)) else value
-
-
 @HOOKS.register_module()
 class PlainCheckpointHook(Hook):
     """Keep mmengine's message hub in checkpoints as plain containers, and refuse weights that do not fit the model.
 
     It also writes the input normalisation into the checkpoint's ``meta`` (mean, std, bgr_to_rgb), beside the classes
-    and the config that mmengine stores there.
+    and the config that mmengine stores there, and under ``mfdet`` what is needed to run the model, as plain data.
     """
 
     priority = 'VERY_LOW'
@@ -56,6 +47,7 @@ class PlainCheckpointHook(Hook):
         meta = checkpoint['meta']
         meta['normalization'] = {key: to_plain(preprocessor.get(key)) for key in ('mean', 'std', 'bgr_to_rgb')}
         meta['dataset_meta'] = to_plain(dict(meta.get('dataset_meta', {})))
+        meta['mfdet'] = dict(config=plain_config(runner.cfg))
 
     def after_load_checkpoint(self, runner, checkpoint):
         """Check that the weights fit the model, and rebuild the message hub.

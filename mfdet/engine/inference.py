@@ -6,15 +6,16 @@ from mmengine.registry import init_default_scope
 
 from mfdet.engine.checkpoint import checkpoint_classes
 from mfdet.engine.config import dataset_of, load_config, set_num_classes
+from mfdet.engine.plain_config import stored_config
 from mfdet.weights import check_state_dict, read_checkpoint, state_dict_of
 
 
-def load_detector(config_file, checkpoint, options=None):
+def load_model(config_file, checkpoint, options=None):
     """Build a detector and load its weights, on the CPU, in evaluation mode.
 
     Args:
-        config_file: config of the training.
-        checkpoint: checkpoint of the training; its classes size the heads.
+        config_file: config of the training; None for the one in the checkpoint.
+        checkpoint: checkpoint of the training, or its export as ``weights``; its classes size the heads.
         options: dict of overrides, as of ``--cfg-options``.
 
     Returns:
@@ -23,8 +24,11 @@ def load_detector(config_file, checkpoint, options=None):
     Raises:
         InputError: a file is missing or wrong, or the weights do not fit the config.
     """
-    config = load_config(config_file, options)
     classes = checkpoint_classes(checkpoint)
+    if config_file is None:
+        config = stored_config(read_checkpoint(checkpoint), checkpoint)
+    else:
+        config = load_config(config_file, options)
     if classes:
         set_num_classes(config.model, len(classes))
     config.model.backbone.pop('init_cfg', None)  # the checkpoint holds all weights
@@ -32,7 +36,7 @@ def load_detector(config_file, checkpoint, options=None):
     model = MODELS.build(config.model)
     weights = state_dict_of(read_checkpoint(checkpoint), checkpoint)
     shapes = {name: value.shape for name, value in model.state_dict().items()}
-    check_state_dict(weights, shapes, checkpoint, f'the model of {config_file}')
+    check_state_dict(weights, shapes, checkpoint, f'the model of {config_file or "its own config"}')
     model.load_state_dict(weights)
     return model.eval(), config, classes
 

@@ -127,7 +127,7 @@ class PositionCode(nn.Module):
         height, width = x.shape[-2:]
         columns = torch.arange(width, device=x.device) + 0.5
         rows = torch.arange(height, device=x.device) + 0.5
-        cells = torch.stack([columns.repeat(height), rows.repeat_interleave(width)], -1)  # (H·W, 2)
+        cells = torch.stack(torch.broadcast_tensors(columns, rows[:, None]), -1).flatten(0, 1)  # (H·W, 2)
         code = coordinate_to_encoding(cells / extent[:, None], self.features, **CODE)  # (B, H·W, C / heads)
         return code.transpose(1, 2).unflatten(-1, (height, width)).repeat(1, self.heads, 1, 1).to(x.dtype)
 

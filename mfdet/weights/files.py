@@ -1,6 +1,7 @@
 """Reading checkpoints without running what is inside them."""
 
 import argparse
+import json
 import os
 import pickle
 import re
@@ -16,6 +17,8 @@ torch.serialization.add_safe_globals([argparse.Namespace])
 def read_checkpoint(path, map_location='cpu'):
     """Read a PyTorch file that holds tensors and plain containers (dict, list, numbers, strings, Namespace) only.
 
+    A ``.safetensors`` file of ``tools/export.py --format weights`` comes out in the same form.
+
     Args:
         path: file name.
         map_location: as in :func:`torch.load`.
@@ -29,6 +32,8 @@ def read_checkpoint(path, map_location='cpu'):
     path = os.path.expanduser(path)
     if not os.path.isfile(path):
         raise InputError(f'{path}: no such checkpoint file')
+    if path.endswith('.safetensors'):
+        return _read_safetensors(path, map_location)
     try:
         return torch.load(path, map_location=map_location, weights_only=True)
     except pickle.UnpicklingError as error:
@@ -41,6 +46,24 @@ def read_checkpoint(path, map_location='cpu'):
         ) from error
     except Exception as error:  # torch raises almost any type for a damaged file, and nothing else can be wrong here
         raise InputError(f'{path} is not a PyTorch checkpoint, or it is damaged or cut short') from error
+
+
+def _read_safetensors(path, map_location):
+    """Read a safetensors file as a checkpoint: ``state_dict``, and ``meta`` with the classes and what else it says."""
+    try:
+        import safetensors
+    except ImportError as error:
+        raise InputError(f'{path}: reading it needs safetensors: pip install safetensors') from error
+    try:
+        with safetensors.safe_open(path, framework='pt', device=str(map_location)) as file:
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, it is no dict
+            described = json.loads((file.metadata() or {}).get('mfdet', '{}'))
+    except (safetensors.SafetensorError, ValueError, OSError) as error:
+        raise InputError(f'{path} is not a safetensors file, or it is damaged or cut short') from error
+    if not isinstance(described, dict):
+        raise InputError(f"{path}: its 'mfdet' metadata must be an object, got {described!r}")
+    meta = dict(mfdet=described, dataset_meta=dict(classes=described.get('classes')))
+    return dict(state_dict=weights, meta=meta)
 
 
 def state_dict_of(checkpoint, path):

@@ -118,9 +118,9 @@ def test_queries_are_drawn_as_one_picture(trained, image_file, tmp_path):
 
 
 def test_observed_attention_is_that_of_the_image(trained):
-    from mfdet.engine.inference import image_pipeline, load_detector
+    from mfdet.engine.inference import image_pipeline, load_model
 
-    model, config, classes = load_detector(SHAPES, trained / 'epoch_2.pth')
+    model, config, classes = load_model(SHAPES, trained / 'epoch_2.pth')
     assert len(classes) == 6
     image = np.random.default_rng(1).integers(256, size=(70, 100, 3), dtype=np.uint8)
     data = {name: [value] for name, value in image_pipeline(config)(dict(img=image, img_id=0)).items()}

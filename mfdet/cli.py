@@ -1,0 +1,54 @@
+"""The installed command ``mfdet``: each sub-command is a module of :mod:`mfdet.commands`, imported when called."""
+
+import importlib
+import sys
+
+from mfdet import __version__
+
+COMMANDS = {  # name: module in mfdet/commands, what it does
+    'train': ('train', 'train a detector'),
+    'test': ('test', 'test a detector on a data set: COCO metrics, pictures'),
+    'predict': ('predict', 'detect objects in images, folders or a video'),
+    'export': ('export', 'export a trained detector, to run it without torch'),
+    'convert': ('convert_weights', "convert released ImageNet weights to this project's layout"),
+    'evaluate': ('evaluate', 'COCO metrics of a results file'),
+    'flops': ('get_flops', 'count parameters and multiply-adds'),
+    'queries': ('visualize_queries', 'draw what the object queries of an end-to-end detector look at'),
+}
+HELP = f"""usage: mfdet COMMAND ...
+
+Object detection with Mobile-Former.
+
+commands:
+{chr(10).join(f'  {name:<10}{does}' for name, (_, does) in COMMANDS.items())}
+
+options:
+  -h, --help  show this help; after a command, the help of that command
+  --version   show the version
+
+example:
+  mfdet predict model.onnx photos --out predictions"""
+
+
+def main(argv=None):
+    """Run a sub-command; returns the exit code."""
+    argv = sys.argv[1:] if argv is None else argv
+    if not argv:
+        print(HELP, file=sys.stderr)
+        return 2
+    name, *rest = argv
+    if name in ('-h', '--help'):
+        print(HELP)
+        return 0
+    if name == '--version':
+        print(f'mfdet {__version__}')
+        return 0
+    if name not in COMMANDS:
+        print(f"error: there is no command '{name}'; the commands are {', '.join(COMMANDS)}", file=sys.stderr)
+        return 2
+    called = sys.argv[0]
+    sys.argv[0] = f'mfdet {name}'  # the name that the command goes by in its help
+    try:
+        return importlib.import_module(f'mfdet.commands.{COMMANDS[name][0]}').main(rest)
+    finally:
+        sys.argv[0] = called

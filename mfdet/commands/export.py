@@ -1,0 +1,156 @@
+"""Export a trained model: weights (safetensors), ONNX or OpenVINO, checked against the PyTorch model."""
+
+import argparse
+import os
+import tempfile
+
+from mfdet.commands._run import check_environment, command
+from mfdet.errors import InputError
+
+EXAMPLE = """examples:
+  python tools/export.py CONFIG CHECKPOINT --format onnx --output detector.onnx
+  python tools/export.py CONFIG CHECKPOINT --format openvino --fp16 --output detector.xml
+  python tools/export.py CONFIG CHECKPOINT --format weights --output detector.safetensors"""
+SUFFIXES = dict(weights='.safetensors', onnx='.onnx', openvino='.xml')
+
+
+def build_parser():
+    """Return the argument parser."""
+    from mmengine.config import DictAction
+
+    parser = argparse.ArgumentParser(
+        'export.py', description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('config', help='config file, the one of the training')
+    parser.add_argument('checkpoint', help='checkpoint of the training')
+    parser.add_argument('--format', required=True, choices=sorted(SUFFIXES), help='kind of file to write')
+    parser.add_argument(
+        '--output', required=True, metavar='FILE', help=f'file to write: {", ".join(SUFFIXES.values())}'
+    )
+    parser.add_argument('--preprocess', action='store_true', help='put normalisation and channel order into the graph')
+    parser.add_argument('--fp16', action='store_true', help='OpenVINO: weights in half precision')
+    parser.add_argument('--backbone-only', action='store_true', help="weights: the backbone's alone")
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='K=V', help='those of the training')
+    return parser
+
+
+def check_options(args):
+    """Check what does not need the model.
+
+    Raises:
+        InputError: options do not go together, or the output cannot be written.
+    """
+    suffix = SUFFIXES[args.format]
+    if not args.output.endswith(suffix):
+        raise InputError(f'--output {args.output}: a file of format {args.format} ends in {suffix}')
+    folder = os.path.dirname(args.output) or '.'
+    if not os.path.isdir(folder) or not os.access(folder, os.W_OK):
+        raise InputError(f'--output {args.output}: its folder must exist and be writable')
+    for option, formats in (
+        ('preprocess', ('onnx', 'openvino')),
+        ('fp16', ('openvino',)),
+        ('backbone_only', ('weights',)),
+    ):
+        if getattr(args, option) and args.format not in formats:
+            raise InputError(
+                f'--{option.replace("_", "-")} goes with --format {" or ".join(formats)}, not {args.format}'
+            )
+
+
+def export_detector(args, model, config, classes, folder):
+    """Write a detector into a folder, verify it there, and return the names of its files and a line about it."""
+    from mfdet.export.graph import build_graph
+    from mfdet.export.metadata import describe
+    from mfdet.export.onnx import convert_to_openvino, export_onnx
+    from mfdet.export.verify import verify
+    from mfdet.runtime import Detector
+
+    normalized = not args.preprocess
+    metadata = describe(model, config, classes, normalized)
+    path = os.path.join(folder, 'model.onnx')
+    export_onnx(build_graph(model, normalized), metadata, path)
+    names = ['model.onnx']
+    tolerances = {}
+    if args.format == 'openvino':
+        path = os.path.join(folder, 'model.xml')
+        convert_to_openvino(os.path.join(folder, 'model.onnx'), metadata, path, args.fp16)
+        names = ['model.bin', 'model.xml']
+        if args.fp16:  # weights of 11 bits cannot agree to 1e-4
+            tolerances = dict(box_tolerance=1.0, score_tolerance=0.02)
+    box_error, score_error, compared = verify(model, Detector(path).run, metadata, args.output, **tolerances)
+    line = (
+        f'{compared} detections agree with PyTorch, alone and in batches of different sizes: '
+        f'boxes within {box_error:.1e} pixels, scores within {score_error:.1e}'
+    )
+    return names, line
+
+
+def export_classifier(args, model, config, classes, folder):
+    """Write a classifier; see :func:`export_detector`."""
+    import onnxruntime
+
+    from mfdet.export.graph import build_graph
+    from mfdet.export.metadata import describe_classifier
+    from mfdet.export.onnx import convert_to_openvino, export_onnx
+    from mfdet.export.verify import verify_classifier
+
+    metadata = describe_classifier(config, classes)
+    path = os.path.join(folder, 'model.onnx')
+    export_onnx(build_graph(model), metadata, path)
+    if args.format == 'openvino':
+        import openvino
+
+        convert_to_openvino(path, metadata, os.path.join(folder, 'model.xml'), args.fp16)
+        compiled = openvino.Core().compile_model(
+            os.path.join(folder, 'model.xml'), 'CPU', {'INFERENCE_PRECISION_HINT': 'f32'}
+        )
+        error = verify_classifier(model, lambda x: compiled(x)[0], args.output, 0.1 if args.fp16 else 1e-3)
+        return ['model.bin', 'model.xml'], f'logits agree with PyTorch within {error:.1e}'
+    session = onnxruntime.InferenceSession(path, providers=['CPUExecutionProvider'])
+    error = verify_classifier(model, lambda x: session.run(None, dict(images=x))[0], args.output)
+    return ['model.onnx'], f'logits agree with PyTorch within {error:.1e}'
+
+
+def export_model_weights(args, model, config, classes, folder):
+    """Write weights that load back; see :func:`export_detector`."""
+    from mfdet.engine.plain_config import plain_config
+    from mfdet.export.metadata import describe, describe_classifier
+    from mfdet.export.weights import export_weights
+    from mfdet.models import MobileFormerClassifier
+    from mfdet.weights import read_checkpoint, state_dict_of
+
+    classifier = isinstance(model, MobileFormerClassifier)
+    metadata = describe_classifier(config, classes) if classifier else describe(model, config, classes)
+    if not classifier:
+        metadata['config'] = plain_config(config)
+    path = os.path.join(folder, 'model.safetensors')
+    weights = model.state_dict()
+    export_weights(weights, metadata, path, args.backbone_only)
+    written = state_dict_of(read_checkpoint(path), path)
+    prefix = 'backbone.' if args.backbone_only else ''
+    if not all(written[name].equal(weights[prefix + name]) for name in written):
+        raise InputError(f'{args.output} does not read back as it was written; nothing was kept')
+    return ['model.safetensors'], f'{len(written)} tensors read back the same'
+
+
+@command
+def main(argv=None):
+    """Run the command; returns the exit code."""
+    check_environment()
+    args = build_parser().parse_args(argv)
+    check_options(args)
+    import mfdet.register  # noqa: F401
+    from mfdet.engine.inference import load_model
+    from mfdet.models import MobileFormerClassifier
+
+    model, config, classes = load_model(args.config, args.checkpoint, args.cfg_options)
+    if args.format == 'weights':
+        export = export_model_weights
+    else:
+        export = export_classifier if isinstance(model, MobileFormerClassifier) else export_detector
+    with tempfile.TemporaryDirectory(dir=os.path.dirname(args.output) or '.', prefix='.export-') as folder:
+        names, line = export(args, model, config, classes, folder)
+        stem = os.path.splitext(args.output)[0]
+        for name in names:  # the .bin before the .xml that needs it
+            os.replace(os.path.join(folder, name), stem + os.path.splitext(name)[1])
+    print(f'{args.output}: {line}')

@@ -1,0 +1,343 @@
+"""Detect objects in images, folders or a video: pictures with boxes, and predictions.json in the COCO format."""
+
+import argparse
+import glob
+import itertools
+import json
+import os
+import sys
+import tempfile
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+from mfdet import compat
+from mfdet.commands._run import command, program
+from mfdet.errors import InputError
+
+EXAMPLE = """examples:
+  %(prog)s model.onnx photos --out predictions
+  %(prog)s model.xml 'photos/*/*.jpg' extra.png --score-thr 0.5 --batch 4
+  %(prog)s work_dirs/run/best_coco_bbox_mAP_epoch_12.pth clip.mp4
+
+Exit code: 0 if every image was read, 1 if some were not (each is named), 2 if nothing could be done."""
+IMAGES = ('.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
+VIDEOS = ('.avi', '.mkv', '.mov', '.mp4', '.webm')
+
+
+def build_parser():
+    """Return the argument parser."""
+    parser = argparse.ArgumentParser(
+        program('predict'),
+        description=__doc__,
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument('model', metavar='MODEL', help='exported model (.onnx, .xml) or checkpoint (.pth, ...)')
+    parser.add_argument('input', metavar='INPUT', nargs='+', help='images, folders, globs, or one video')
+    parser.add_argument('--out', metavar='DIR', default='predictions', help='folder for results (default predictions)')
+    parser.add_argument('--score-thr', metavar='S', type=float, default=0.3, help='least score to keep (default 0.3)')
+    parser.add_argument('--batch', metavar='N', type=int, default=1, help='images run at a time (default 1)')
+    parser.add_argument('--threads', metavar='N', type=int, help='CPU threads; default: as many as the backend likes')
+    parser.add_argument('--device', default='cpu', help='device of a checkpoint, such as cuda (default cpu)')
+    parser.add_argument('--config', help='config of a checkpoint, if it holds none')
+    return parser
+
+
+def find_inputs(inputs, out):
+    """Find the files that the user means.
+
+    Args:
+        inputs: names of files and folders, and globs. Folders are searched for images, with all that is below them.
+        out: folder for results; files in it are left out, unless all inputs lie there.
+
+    Returns:
+        A dict from name to path, where the name is the path below the folder that all inputs have in common; and a
+        list of sentences on inputs that give nothing.
+    """
+    files, folders, problems = [], [], []
+    for text in inputs:
+        # Quotes or a shell without globs leave them to us; a file whose own name looks like a glob comes first.
+        matches = [text] if os.path.exists(text) else sorted(glob.glob(text, recursive=True))
+        if not matches:
+            problems.append(f'{text}: no such file or folder')
+        for match in map(Path, matches):
+            if match.is_dir():
+                found = sorted(path for path in match.rglob('*') if path.suffix.lower() in IMAGES and path.is_file())
+                if not found:
+                    problems.append(f'{match}: holds no images, files that end in {", ".join(IMAGES)}')
+            else:
+                found = [match]
+            files += found
+            folders.append(os.path.abspath(match if match.is_dir() else match.parent))
+    root, out = os.path.commonpath(folders or ['.']), os.path.abspath(out)
+    names = {os.path.relpath(path, root): path for path in files}
+    if Path(root) in Path(out).parents:  # a second run must not take the pictures of the first
+        names = {name: path for name, path in names.items() if not Path(root, name).is_relative_to(out)}
+    return names, problems
+
+
+def check_overwriting(sources, targets, out):
+    """Raise :class:`InputError` if a result would overwrite an input."""
+    targets = set(map(os.path.realpath, targets))
+    for source in sources:
+        if os.path.realpath(source) in targets:
+            raise InputError(f'--out {out}: the results would overwrite {source}; name another folder')
+
+
+class Progress:
+    """Counts images and failures; on a terminal, a line with a bar and the rate, below any messages.
+
+    Args:
+        total: number of images, or 0 if it is not known.
+    """
+
+    def __init__(self, total):
+        self.total = total
+        self.done = self.failed = 0
+        self.line = sys.stderr.isatty()
+        self.start = time.perf_counter()
+
+    @property
+    def rate(self):
+        """Images per second so far."""
+        return self.done / (time.perf_counter() - self.start)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self._clear()
+
+    def step(self):
+        """Count an image that is done."""
+        self.done += 1
+        self._clear()
+        if self.line:
+            seen = self.done + self.failed
+            bar = '#' * min(20, 20 * seen // self.total) if self.total else ''
+            text = f'[{bar:<20}] {seen}/{self.total or "?"}, {self.rate:.1f} images/s'
+            print(text, end='', file=sys.stderr, flush=True)
+
+    def report(self, problem):
+        """Print why a file fails, and count it."""
+        self.failed += 1
+        self._clear()
+        print(f'error: {problem}', file=sys.stderr)
+
+    def _clear(self):
+        if self.line:
+            print('\r\033[K', end='', file=sys.stderr)
+
+
+def read_images(files, progress):
+    """Yield (id from 1, name, image) of the files that can be read; report the others."""
+    from mfdet.runtime import read_image
+
+    ids = itertools.count(1)
+    for name, path in files.items():
+        try:
+            image = read_image(path)
+        except InputError as error:
+            progress.report(error)
+        else:
+            yield next(ids), name, image
+
+
+def open_video(path):
+    """Open a video.
+
+    Returns:
+        The cv2.VideoCapture, its frames per second, and how many frames it says it has, 0 if it does not say.
+
+    Raises:
+        InputError: it is no video that OpenCV can read.
+    """
+    os.environ.setdefault('OPENCV_FFMPEG_LOGLEVEL', '-8')  # what is wrong with a file, we say ourselves
+    import cv2
+
+    video = cv2.VideoCapture(str(path))
+    if not video.isOpened():
+        raise InputError(f'{path}: is damaged or not a video that OpenCV can read')
+    return video, video.get(cv2.CAP_PROP_FPS), max(0, int(video.get(cv2.CAP_PROP_FRAME_COUNT)))
+
+
+def read_frames(video, path, expected, progress):
+    """Yield (number from 0, name of the video, image) of a video's frames; report a video that ends early."""
+    for number in itertools.count():
+        read, image = video.read()
+        if not read:
+            break
+        yield number, path.name, image
+    if number < 0.9 * expected:  # some formats only estimate how many there are
+        progress.report(f'{path}: can be read up to frame {number} of about {expected} only, it may be damaged')
+
+
+def picture_name(name):
+    """Return the name of an image's picture: its own, if OpenCV can write such files."""
+    return name if name.lower().endswith(IMAGES) else f'{name}.png'
+
+
+def write_file(path, data):
+    """Write bytes so that the file is never seen half-written; makes its folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f'{path.name}.part')
+    part.write_bytes(data)
+    os.replace(part, path)
+
+
+def write_picture(path, image):
+    """Write an image (H, W, 3) BGR in the format that the suffix of ``path`` names.
+
+    Raises:
+        InputError: the format does not take an image of this size.
+    """
+    import cv2
+
+    written, data = cv2.imencode(path.suffix, image)
+    if not written:
+        height, width = image.shape[:2]
+        raise InputError(f'{path}: a picture of {width}×{height} pixels cannot be written in this format')
+    write_file(path, data.tobytes())
+
+
+@contextmanager
+def video_writer(path, rate):
+    """Yield a function that appends an image; the video stands at ``path`` once all went well."""
+    import cv2
+
+    part = path.with_suffix('.part.mp4')
+    writer = cv2.VideoWriter()
+
+    def write(image):
+        if not writer.isOpened():
+            height, width = image.shape[:2]
+            writer.open(str(part), cv2.VideoWriter_fourcc(*'mp4v'), rate, (width, height))
+        if not writer.isOpened():
+            raise InputError(f'{path}: OpenCV cannot write a video of {width}×{height} pixels, {rate:g} frames/s')
+        writer.write(image)
+
+    try:
+        yield write
+        writer.release()
+        if part.exists():  # not so if there was no frame
+            os.replace(part, path)
+    finally:
+        writer.release()
+        part.unlink(missing_ok=True)
+
+
+def coco_annotations(found, image_id, first_id):
+    """Return the :class:`mfdet.runtime.Detections` of an image as a list of COCO annotations."""
+    annotations = []
+    rows = zip(found.boxes.tolist(), found.scores.tolist(), found.labels.tolist(), strict=True)
+    for number, ((x1, y1, x2, y2), score, label) in enumerate(rows, first_id):
+        width, height = x2 - x1, y2 - y1
+        annotations.append(
+            dict(
+                id=number,
+                image_id=image_id,
+                category_id=label + 1,
+                bbox=[x1, y1, width, height],
+                area=width * height,
+                score=score,
+                iscrowd=0,
+            )
+        )
+    return annotations
+
+
+def predict(model, source, save, progress, score_thr=0.3, batch_size=1):
+    """Detect objects in images and save a picture of each.
+
+    Args:
+        model: a detector, such as :class:`mfdet.runtime.Detector`.
+        source: iterator of (id, name, image), images uint8 (H, W, 3) BGR.
+        save: function that takes the name and the picture.
+        progress: a :class:`Progress`.
+        score_thr: least score to keep.
+        batch_size: number of images run at a time.
+
+    Returns:
+        A dict in the COCO format: images, categories, annotations.
+    """
+    from mfdet.visualization import draw_boxes
+
+    images, annotations = [], []
+    while batch := list(itertools.islice(source, batch_size)):
+        results = model([image for _, _, image in batch], score_thr=score_thr, batch_size=batch_size)
+        for (image_id, name, image), found in zip(batch, results, strict=True):
+            try:
+                save(name, draw_boxes(image, found.boxes, found.labels, model.classes, found.scores))
+            except InputError as error:
+                progress.report(error)
+                continue
+            height, width = image.shape[:2]
+            images.append(dict(id=image_id, file_name=Path(name).as_posix(), width=width, height=height))
+            annotations += coco_annotations(found, image_id, len(annotations) + 1)
+            progress.step()
+    categories = [dict(id=number, name=name) for number, name in enumerate(model.classes, 1)]
+    return dict(images=images, categories=categories, annotations=annotations)
+
+
+def predict_images(model, files, out, problems, **options):
+    """Predict image files, see :func:`find_inputs`; returns the COCO dict and the :class:`Progress`."""
+
+    def save(name, picture):
+        write_picture(out / picture_name(name), picture)
+
+    with Progress(len(files) + len(problems)) as progress:
+        for problem in problems:
+            progress.report(problem)
+        return predict(model, read_images(files, progress), save, progress, **options), progress
+
+
+def predict_video(model, path, out, **options):
+    """Predict the frames of a video; returns the COCO dict and the :class:`Progress`."""
+    video, rate, expected = open_video(path)
+    with Progress(expected) as progress, video_writer(out / f'{path.stem}.mp4', rate) as write:
+        frames = read_frames(video, path, expected, progress)
+        return predict(model, frames, lambda _, picture: write(picture), progress, **options), progress
+
+
+@command
+def main(argv=None):
+    """Run the command; returns the exit code."""
+    args = build_parser().parse_args(argv)
+    if not 0 <= args.score_thr <= 1:
+        raise InputError(f'--score-thr must be from 0 to 1, got {args.score_thr}')
+    for option in ('batch', 'threads'):
+        value = getattr(args, option)
+        if value is not None and value < 1:
+            raise InputError(f'--{option} must be at least 1, got {value}')
+    compat.check_opencv()
+    from mfdet.api import load_detector
+
+    out = Path(args.out)
+    files, problems = find_inputs(args.input, out)
+    if not files:
+        raise InputError('; '.join(problems) or f'INPUT names nothing but results in --out {out}')
+    videos = [path for path in files.values() if path.suffix.lower() in VIDEOS]
+    if videos and (len(files) > 1 or problems):
+        raise InputError(f'{videos[0]}: a video must be the only INPUT')
+    names = [f'{videos[0].stem}.mp4'] if videos else map(picture_name, files)
+    check_overwriting(files.values(), [out / name for name in names], out)
+    model = load_detector(args.model, args.config, args.device, args.threads)
+    options = dict(score_thr=args.score_thr, batch_size=args.batch)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=out).close()  # said now rather than after the first batch
+        if videos:
+            result, progress = predict_video(model, videos[0], out, **options)
+        else:
+            result, progress = predict_images(model, files, out, problems, **options)
+        if not progress.done:
+            raise InputError('no image could be read, so there are no predictions')
+        write_file(out / 'predictions.json', json.dumps(result).encode())
+    except OSError as error:
+        raise InputError(f'--out {out} cannot be written: {error.strerror}; name another folder') from error
+    print(
+        f'{progress.done} images, {len(result["annotations"])} detections, {progress.rate:.1f} images/s, '
+        f'{progress.failed} could not be read; {out}'
+    )
+    return 1 if progress.failed else 0

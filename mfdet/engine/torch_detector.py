@@ -1,0 +1,49 @@
+"""A checkpoint behind the call of :class:`mfdet.runtime.Detector`."""
+
+import torch
+
+import mfdet.register  # noqa: F401
+from mfdet.engine.inference import load_model
+from mfdet.errors import InputError
+from mfdet.export.graph import build_graph
+from mfdet.export.metadata import describe
+from mfdet.runtime import Detector
+
+
+class TorchDetector(Detector):
+    """A detector that runs in PyTorch.
+
+    Args:
+        path: the checkpoint.
+        config: config file, or None for the config in the checkpoint.
+        device: torch device.
+        threads: CPU threads, None for torch's choice.
+
+    Raises:
+        InputError: a file is missing or wrong, or there is no such device.
+    """
+
+    def __init__(self, path, config=None, device='cpu', threads=None):
+        self.path = path
+        model, config, classes = load_model(config, path)
+        if threads is not None:
+            torch.set_num_threads(threads)
+        self._model = _TorchModel(model, device)
+        self.metadata = describe(model, config, classes)
+        self.classes = self.metadata['classes']
+
+
+class _TorchModel:
+    package = 'torch'
+
+    def __init__(self, model, device):
+        try:
+            self.device = torch.device(device)
+            self.graph = build_graph(model).to(self.device)
+        except (RuntimeError, AssertionError) as error:
+            raise InputError(f'device: {device!r} cannot be used: {str(error).splitlines()[0]}') from error
+
+    def run(self, images, sizes):
+        with torch.inference_mode():
+            outputs = self.graph(*(torch.from_numpy(array).to(self.device) for array in (images, sizes)))
+        return tuple(output.cpu().numpy() for output in outputs)

@@ -1,0 +1,1 @@
+"""Export of trained models to files that need neither mmdet nor torch."""

@@ -1,0 +1,185 @@
+"""What is exported: a detector as one function of tensors, from images to boxes, scores and labels.
+
+The inputs are those of :mod:`mfdet.runtime`: a padded batch and the size of each image in it.
+"""
+
+import torch
+import torch.nn.functional as F
+from mmcv.ops import nms
+from mmdet.models.dense_heads import RetinaHead
+from mmdet.models.detectors import RetinaNet
+from mmdet.structures.bbox import bbox_cxcywh_to_xyxy
+from torch import nn
+
+from mfdet.errors import InputError
+from mfdet.models import E2EMobileFormer, MobileFormerClassifier
+
+
+@torch.library.custom_op('mfdet::keep_by_nms', mutates_args=())
+def keep_by_nms(
+    boxes: torch.Tensor, scores: torch.Tensor, max_output: int, iou_threshold: float, score_threshold: float
+) -> torch.Tensor:
+    """Non-maximum suppression of a batch, as a mask. ONNX has an operator for it, torch has none.
+
+    Args:
+        boxes: (B, N, 4) xyxy.
+        scores: (B, N).
+        max_output: most boxes to keep of an image.
+        iou_threshold: a box is dropped when its IoU with a better one that is kept exceeds this.
+        score_threshold: boxes are kept only above this.
+
+    Returns:
+        bool (B, N), True where a box is kept.
+    """
+    keep = torch.zeros_like(scores, dtype=torch.bool)
+    for mask, image_boxes, image_scores in zip(keep, boxes, scores, strict=True):
+        above = (image_scores > score_threshold).nonzero().squeeze(-1)
+        _, kept = nms(image_boxes[above].contiguous(), image_scores[above].contiguous(), iou_threshold)
+        mask[above[kept[:max_output]]] = True
+    return keep
+
+
+@keep_by_nms.register_fake
+def _(boxes, scores, max_output, iou_threshold, score_threshold):
+    return torch.empty_like(scores, dtype=torch.bool)
+
+
+def valid_of(images, sizes):
+    """Return bool (B, 1, H, W), True inside the images of a padded batch; sizes (B, 2) are heights and widths."""
+    rows = torch.arange(images.shape[2], device=images.device) < sizes[:, 0, None]
+    columns = torch.arange(images.shape[3], device=images.device) < sizes[:, 1, None]
+    return (rows[:, :, None] & columns[:, None, :])[:, None]
+
+
+class DetectorGraph(nn.Module):
+    """A detector from a padded batch to its detections, with the input preparation inside if asked for.
+
+    Args:
+        model: the detector, in evaluation mode.
+        normalized: True if images come normalised; False puts channel order, normalisation and zeroing of padding in
+            front, for images as OpenCV reads them.
+
+    Raises:
+        InputError: an option of the model's ``test_cfg`` cannot be exported.
+    """
+
+    def __init__(self, model, normalized=True):
+        super().__init__()
+        self.model = model
+        self.normalized = normalized
+        preprocessor = model.data_preprocessor
+        self.flip = preprocessor._channel_conversion
+        self.register_buffer('mean', preprocessor.mean.clone(), persistent=False)
+        self.register_buffer('std', preprocessor.std.clone(), persistent=False)
+
+    def forward(self, images, sizes):
+        """Detect.
+
+        Args:
+            images: (B, 3, H, W), H and W multiples of 32, see :class:`DetectorGraph`.
+            sizes: int64 (B, 2), height and width of each image.
+
+        Returns:
+            boxes (B, N, 4) xyxy in pixels, clipped to the image; scores (B, N), best first, and labels int64 (B, N);
+            unused rows are 0.
+        """
+        valid = valid_of(images, sizes)
+        if not self.normalized:
+            images = images[:, [2, 1, 0]] if self.flip else images
+            images = (images - self.mean) / self.std * valid
+        extent = sizes[:, [1, 0, 1, 0]].to(images.dtype)[:, None]  # (B, 1, 4), width, height, width, height
+        return self.detect(images, valid, extent)
+
+
+class E2EGraph(DetectorGraph):
+    """:class:`mfdet.models.E2EMobileFormer`: the queries with the best scores."""
+
+    def detect(self, images, valid, extent):
+        """See :meth:`DetectorGraph.forward`; valid is bool (B, 1, H, W), extent (B, 1, 4)."""
+        stride = self.model.backbone.out_strides[0]
+        feats = self.model.backbone(images, valid=valid)
+        logits, boxes = self.model.bbox_head(feats, valid[..., ::stride, ::stride])
+        scores, labels = logits[0].softmax(-1)[..., :-1].max(-1)
+        scores, best = scores.topk(self.model.bbox_head.test_cfg['max_per_img'])
+        boxes = bbox_cxcywh_to_xyxy(boxes[0].gather(1, best[..., None].expand(-1, -1, 4))) * extent
+        return boxes.clamp(min=0).minimum(extent), scores, labels.gather(1, best)
+
+
+class RetinaNetGraph(DetectorGraph):
+    """mmdet's RetinaNet: the best candidates of each level, decoded, then class-wise NMS."""
+
+    def __init__(self, model, normalized=True):
+        super().__init__(model, normalized)
+        config = model.test_cfg
+        kind = config.nms.get('type', 'nms')
+        if kind != 'nms' or config.nms.get('class_agnostic') or type(model.bbox_head) is not RetinaHead:
+            raise InputError(
+                f'only a RetinaHead with class-wise nms can be exported, got {type(model.bbox_head)}, {config}'
+            )
+
+    def detect(self, images, valid, extent):
+        """See :meth:`DetectorGraph.forward`; valid is not looked at, extent is (B, 1, 4)."""
+        config = self.model.test_cfg
+        outputs = self.model.bbox_head(self.model.extract_feat(images))
+        levels = [self.candidates(i, *maps) for i, maps in enumerate(zip(*outputs, strict=True))]
+        boxes, scores, labels = (torch.cat(parts, 1) for parts in zip(*levels, strict=True))
+        boxes = boxes.clamp(min=0).minimum(extent)
+        large = ((boxes[..., 2:] - boxes[..., :2]) > config.min_bbox_size).all(-1)
+        scores = scores * large
+        apart = boxes + (labels * (boxes.amax((1, 2)) + 1)[:, None])[..., None]  # classes do not overlap
+        keep = keep_by_nms(apart, scores, config.max_per_img, config.nms.iou_threshold, config.score_thr)
+        scores, best = (scores * keep).topk(config.max_per_img)
+        used = scores > 0
+        boxes = boxes.gather(1, best[..., None].expand(-1, -1, 4)) * used[..., None]
+        return boxes, scores, labels.gather(1, best) * used
+
+    def candidates(self, level, logits, deltas):
+        """Return the best (anchor, class) pairs of a level.
+
+        Args:
+            level: index of the level.
+            logits: (B, A·K, H, W) for A anchors at each position and K classes.
+            deltas: (B, A·4, H, W).
+
+        Returns:
+            boxes (B, n, 4), scores (B, n) and labels (B, n) with n = ``test_cfg.nms_pre``; where the level has fewer
+            pairs, the rest has score 0.
+        """
+        head, count = self.model.bbox_head, self.model.test_cfg.nms_pre
+        scores = logits.permute(0, 2, 3, 1).flatten(1).sigmoid()
+        pairs = scores.shape[1]
+        scores, index = F.pad(scores, (0, count)).topk(count)
+        index = index.clamp(max=pairs - 1)
+        place = index // head.num_classes
+        deltas = deltas.permute(0, 2, 3, 1).flatten(1).unflatten(1, (-1, 4))
+        deltas = deltas.gather(1, place[..., None].expand(-1, -1, 4))
+        anchors = head.prior_generator.single_level_grid_priors(logits.shape[-2:], level, logits.dtype, logits.device)
+        boxes = head.bbox_coder.decode(anchors[place].flatten(0, 1), deltas.flatten(0, 1))
+        return boxes.view(-1, count, 4), scores, index % head.num_classes
+
+
+class ClassifierGraph(nn.Module):
+    """:class:`mfdet.models.MobileFormerClassifier`: normalised images (B, 3, H, W) to logits (B, K)."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, images):
+        """Return the logits."""
+        return self.model(images)
+
+
+def build_graph(model, normalized=True):
+    """Return the module to export for a model.
+
+    Raises:
+        InputError: there is none for this kind of model.
+    """
+    if isinstance(model, E2EMobileFormer):
+        return E2EGraph(model, normalized)
+    if isinstance(model, RetinaNet):
+        return RetinaNetGraph(model, normalized)
+    if isinstance(model, MobileFormerClassifier):
+        return ClassifierGraph(model)
+    raise InputError(f'{type(model).__name__} cannot be exported; RetinaNet, E2EMobileFormer and the classifier can')

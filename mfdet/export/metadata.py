@@ -1,0 +1,70 @@
+"""What an exported file says about itself, so that the runtime needs no config."""
+
+import json
+
+import mfdet
+from mfdet.engine.config import dataset_of
+from mfdet.errors import InputError
+
+KEY = 'mfdet'  # of the metadata in ONNX, OpenVINO and safetensors files
+FORMAT = 1
+
+
+def resize_of(config):
+    """Return the test pipeline's resizing as ``dict(scale=[W, H], keep_ratio=True)``, None if there is none.
+
+    Raises:
+        InputError: the pipeline resizes in a way that cannot be exported.
+    """
+    steps = [step for step in dataset_of(config.test_dataloader).pipeline if 'Resize' in step['type']]
+    if not steps:
+        return None
+    if len(steps) > 1 or steps[0]['type'] != 'Resize' or not steps[0].get('keep_ratio') or 'scale' not in steps[0]:
+        raise InputError(f'the test pipeline must resize once, by Resize(scale=..., keep_ratio=True), got {steps}')
+    return dict(scale=list(steps[0]['scale']), keep_ratio=True)
+
+
+def describe(model, config, classes, normalized=True):
+    """Return the metadata of an exported detector, see ``docs/export.md``.
+
+    Args:
+        model: the detector.
+        config: its config.
+        classes: class names; None numbers them.
+        normalized: whether the graph wants normalised images.
+    """
+    preprocessor = model.data_preprocessor
+    count = model.bbox_head.num_classes
+    return dict(
+        format=FORMAT,
+        version=mfdet.__version__,
+        task='detection',
+        model=type(model).__name__,
+        classes=list(classes or [f'class {i}' for i in range(count)]),
+        normalized=normalized,
+        channel_order='rgb' if preprocessor._channel_conversion else 'bgr',
+        mean=preprocessor.mean.flatten().tolist(),
+        std=preprocessor.std.flatten().tolist(),
+        pad_divisor=max(32, preprocessor.pad_size_divisor),
+        resize=resize_of(config),
+    )
+
+
+def describe_classifier(config, classes):
+    """Return the metadata of an exported classifier."""
+    return dict(
+        format=FORMAT,
+        version=mfdet.__version__,
+        task='classification',
+        model='MobileFormerClassifier',
+        arch=config.model.arch,
+        classes=list(classes or []),
+        channel_order='rgb',
+        mean=[123.675, 116.28, 103.53],
+        std=[58.395, 57.12, 57.375],
+    )
+
+
+def dumps(metadata):
+    """Return metadata as one line of JSON."""
+    return json.dumps(metadata, ensure_ascii=False)

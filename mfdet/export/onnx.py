@@ -1,0 +1,113 @@
+"""ONNX with dynamic batch, height and width, by torch's current exporter, and OpenVINO's form of the same graph."""
+
+import contextlib
+import io
+import logging
+import warnings
+
+import torch
+
+from mfdet.errors import InputError
+from mfdet.export.graph import ClassifierGraph
+from mfdet.export.metadata import KEY, dumps
+
+OPSET = 18
+
+
+def _keep_by_nms():
+    """Return the ONNX form of :func:`mfdet.export.graph.keep_by_nms`, in standard operators."""
+    import onnx
+    from onnxscript import opset18 as op
+
+    def convert(boxes, scores, max_output: int, iou_threshold: float, score_threshold: float):
+        def scalar(value, kind):
+            return op.Constant(value=onnx.helper.make_tensor('value', kind, [1], [value]))
+
+        chosen = op.NonMaxSuppression(
+            boxes,
+            op.Unsqueeze(scores, scalar(1, onnx.TensorProto.INT64)),
+            scalar(max_output, onnx.TensorProto.INT64),
+            scalar(iou_threshold, onnx.TensorProto.FLOAT),
+            scalar(score_threshold, onnx.TensorProto.FLOAT),
+        )  # (chosen, 3): image, class, box
+        where = op.Gather(chosen, op.Constant(value_ints=[0, 2]), axis=1)
+        ones = op.Expand(scalar(1.0, onnx.TensorProto.FLOAT), op.Shape(chosen, start=0, end=1))
+        zeros = op.Mul(scores, scalar(0.0, onnx.TensorProto.FLOAT))
+        return op.Cast(op.ScatterND(zeros, where, ones), to=onnx.TensorProto.BOOL)
+
+    return convert
+
+
+def export_onnx(graph, metadata, path):
+    """Write a graph as one ONNX file.
+
+    Height and width may be any multiples of 32, up to 8192 pixels, the batch any size.
+
+    Args:
+        graph: of :func:`mfdet.export.graph.build_graph`.
+        metadata: dict for the file's metadata.
+        path: the file; it is replaced if it exists.
+
+    Raises:
+        InputError: a package is missing.
+    """
+    try:
+        import onnx
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise InputError(f'exporting to ONNX needs {error.name}: pip install "mfdet[export]"') from error
+    batch = torch.export.Dim('batch', min=1, max=1024)
+    height, width = (torch.export.Dim(name, min=1, max=256) for name in ('rows', 'columns'))
+    shapes = dict(images={0: batch, 2: 32 * height, 3: 32 * width})
+    inputs, outputs = (torch.randn(3, 3, 96, 64),), ['logits']  # three different numbers: equal ones would be merged
+    if not isinstance(graph, ClassifierGraph):
+        shapes['sizes'] = {0: batch}
+        inputs = (*inputs, torch.tensor([[96, 50], [70, 64], [50, 60]]))
+        outputs = ['boxes', 'scores', 'labels']
+    graph = graph.eval().requires_grad_(False)
+    with quiet():
+        program = torch.onnx.export(
+            graph,
+            inputs,
+            dynamo=True,
+            dynamic_shapes=shapes,
+            opset_version=OPSET,
+            input_names=list(shapes),
+            output_names=outputs,
+            custom_translation_table={torch.ops.mfdet.keep_by_nms.default: _keep_by_nms()},
+        )
+    program.model.metadata_props[KEY] = dumps(metadata)
+    program.model.producer_name, program.model.producer_version = 'mfdet', metadata['version']
+    program.save(path)
+    onnx.checker.check_model(path, full_check=True)
+
+
+def convert_to_openvino(onnx_path, metadata, path, half=False):
+    """Write an ONNX file as OpenVINO IR, ``path`` (.xml) and the .bin beside it, in FP32 or FP16 weights.
+
+    Raises:
+        InputError: openvino is missing.
+    """
+    try:
+        import openvino
+    except ImportError as error:
+        raise InputError('exporting to OpenVINO needs openvino: pip install openvino') from error
+    model = openvino.convert_model(onnx_path)
+    model.set_rt_info(dumps(metadata), KEY)
+    openvino.save_model(model, path, compress_to_fp16=half)
+
+
+@contextlib.contextmanager
+def quiet():
+    """Keep the exporter's progress and its advice to developers off the screen."""
+    loggers = [logging.getLogger(name) for name in ('torch.onnx', 'torch.export', 'onnxscript', 'onnx_ir')]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
