@@ -4,13 +4,13 @@ import argparse
 import os
 import tempfile
 
-from mfdet.commands._run import check_environment, command
+from mfdet.commands._run import check_environment, command, program
 from mfdet.errors import InputError
 
 EXAMPLE = """examples:
-  python tools/export.py CONFIG CHECKPOINT --format onnx --output detector.onnx
-  python tools/export.py CONFIG CHECKPOINT --format openvino --fp16 --output detector.xml
-  python tools/export.py CONFIG CHECKPOINT --format weights --output detector.safetensors"""
+  %(prog)s CONFIG CHECKPOINT --format onnx --output detector.onnx
+  %(prog)s CONFIG CHECKPOINT --format openvino --fp16 --output detector.xml
+  %(prog)s CONFIG CHECKPOINT --format weights --output detector.safetensors"""
 SUFFIXES = dict(weights='.safetensors', onnx='.onnx', openvino='.xml')
 
 
@@ -19,7 +19,7 @@ def build_parser():
     from mmengine.config import DictAction
 
     parser = argparse.ArgumentParser(
-        'export.py', description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
+        program('export'), description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument('config', help='config file, the one of the training')
     parser.add_argument('checkpoint', help='checkpoint of the training')

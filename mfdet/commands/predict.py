@@ -73,7 +73,7 @@ def find_inputs(inputs, out):
     root, out = os.path.commonpath(folders or ['.']), os.path.abspath(out)
     names = {os.path.relpath(path, root): path for path in files}
     if Path(root) in Path(out).parents:  # a second run must not take the pictures of the first
-        names = {name: path for name, path in names.items() if not Path(root, name).is_relative_to(out)}
+        names = {name: path for name, path in names.items() if Path(out) not in Path(root, name).parents}
     return names, problems
 
 

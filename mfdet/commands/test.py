@@ -14,19 +14,53 @@ EXAMPLE = """example:
       --show-dir pictures"""
 
 
+BACKENDS = dict(torch='.pth or .safetensors', onnx='.onnx', openvino='.xml')
+
+
 def build_parser():
     """Return the argument parser."""
     parser = argparse.ArgumentParser(
         program('test'), description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument('config', help='config file, the one of the training')
-    parser.add_argument('checkpoint', help='checkpoint of the training')
+    parser.add_argument('checkpoint', help='checkpoint of the training, or a file of tools/export.py')
+    parser.add_argument(
+        '--backend', choices=list(BACKENDS), help="what runs it; by default what the file's ending says"
+    )
+    parser.add_argument('--batch-size', type=int, metavar='N', help="images at a time, in place of the config's")
     add_data_options(parser, ('val',))
     parser.add_argument('--out', metavar='FILE', help='write the detections, COCO results JSON')
     parser.add_argument('--show-dir', metavar='DIR', help='draw ground truth and detections into DIR')
     parser.add_argument('--score-thr', type=float, default=0.3, help='least score to draw (default 0.3)')
     add_common_options(parser)
     return parser
+
+
+def backend_of(args):
+    """Return what runs the model, by the ending of its file.
+
+    Raises:
+        InputError: ``--backend`` says otherwise.
+    """
+    backend = dict(onnx='onnx', xml='openvino').get(args.checkpoint.rpartition('.')[2].lower(), 'torch')
+    if args.backend and args.backend != backend:
+        raise InputError(f'--backend {args.backend} runs a {BACKENDS[args.backend]} file, got {args.checkpoint}')
+    return backend
+
+
+def use_exported(config, path):
+    """Put an exported file in the place of a config's model; returns its classes."""
+    from mmengine.config import ConfigDict
+
+    from mfdet.runtime import Detector
+
+    metadata = Detector(path).metadata
+    preprocessor = config.model.data_preprocessor
+    preprocessor.pad_size_divisor = metadata['pad_divisor']
+    if not metadata['normalized']:
+        preprocessor.update(mean=None, std=None, bgr_to_rgb=False, rgb_to_bgr=False)
+    config.model = ConfigDict(type='ExportedDetector', path=path, data_preprocessor=preprocessor)
+    return metadata['classes']
 
 
 def build_config(args, results_dir):
@@ -40,15 +74,21 @@ def build_config(args, results_dir):
 
     config = load_config(args.config, args.cfg_options)
     set_data(config, args.data_root, val=data_pair(args, 'val'))
-    classes = checkpoint_classes(args.checkpoint)
+    if args.batch_size is not None and args.batch_size < 1:
+        raise InputError(f'--batch-size must be at least 1, got {args.batch_size}')
+    if args.batch_size and config.get('test_dataloader'):
+        config.test_dataloader.batch_size = args.batch_size
+    backend = backend_of(args)
+    classes = checkpoint_classes(args.checkpoint) if backend == 'torch' else use_exported(config, args.checkpoint)
     if classes:
         set_classes(config, classes)
     check_data(config, ('test',))
     if args.out and not os.path.isdir(os.path.dirname(args.out) or '.'):
         raise InputError(f'--out {args.out}: its folder does not exist')
     prepare(config, args)
-    config.load_from = args.checkpoint
-    config.model.backbone.pop('init_cfg', None)  # the checkpoint holds all weights
+    if backend == 'torch':
+        config.load_from = args.checkpoint
+        config.model.backbone.pop('init_cfg', None)  # the checkpoint holds all weights
     for evaluator in evaluators_of(config, 'test'):
         evaluator.classwise = True
         evaluator.outfile_prefix = os.path.join(results_dir, 'results')

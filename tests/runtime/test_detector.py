@@ -182,7 +182,7 @@ def test_wrong_metadata(tmp_path, metadata, message):
 
 
 def test_missing_output(tmp_path):
-    fails(save_onnx(tmp_path / 'tiny.onnx', outputs=OUTPUTS[:2]), "has no output 'labels'")
+    fails(save_onnx(tmp_path / 'tiny.onnx', outputs=tiny_model.OUTPUTS[:2]), "has no output 'labels'")
 
 
 def test_label_without_a_name(tmp_path):

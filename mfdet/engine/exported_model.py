@@ -1,0 +1,33 @@
+"""An exported detector in the place of the model in mmengine's test loop."""
+
+import torch
+from mmdet.registry import MODELS
+from mmengine.model import BaseModel
+from mmengine.structures import InstanceData
+
+from mfdet.runtime import Detector
+
+
+@MODELS.register_module()
+class ExportedDetector(BaseModel):
+    """Runs an exported file on the batches of a data loader, so that it is scored as the PyTorch model is.
+
+    Args:
+        path: the file, see :class:`mfdet.runtime.Detector`.
+        data_preprocessor: the model's own; set to leave images raw where the graph normalises by itself.
+    """
+
+    def __init__(self, path, data_preprocessor):
+        super().__init__(data_preprocessor)
+        self.detector = Detector(path)
+        self.unused = torch.nn.Parameter(torch.empty(0))  # mmengine looks for the device of the parameters
+
+    def forward(self, inputs, data_samples, mode='predict'):
+        """Return the data samples with ``pred_instances`` in pixels of the original images."""
+        sizes = torch.tensor([sample.img_shape for sample in data_samples])
+        outputs = self.detector.run(inputs.cpu().numpy(), sizes.numpy())
+        for sample, *rows in zip(data_samples, *map(torch.from_numpy, outputs), strict=True):
+            boxes, scores, labels = (row[rows[1] > 0] for row in rows)
+            boxes = boxes / boxes.new_tensor(sample.scale_factor).repeat(2)
+            sample.pred_instances = InstanceData(bboxes=boxes, scores=scores, labels=labels)
+        return data_samples
