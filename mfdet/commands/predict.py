@@ -267,11 +267,7 @@ def predict(model, source, save, progress, score_thr=0.3, batch_size=1):
     while batch := list(itertools.islice(source, batch_size)):
         results = model([image for _, _, image in batch], score_thr=score_thr, batch_size=batch_size)
         for (image_id, name, image), found in zip(batch, results, strict=True):
-            try:
-                save(name, draw_boxes(image, found.boxes, found.labels, model.classes, found.scores))
-            except InputError as error:
-                progress.report(error)
-                continue
+            save(name, draw_boxes(image, found.boxes, found.labels, model.classes, found.scores))
             height, width = image.shape[:2]
             images.append(dict(id=image_id, file_name=Path(name).as_posix(), width=width, height=height))
             annotations += coco_annotations(found, image_id, len(annotations) + 1)
@@ -284,7 +280,10 @@ def predict_images(model, files, out, problems, **options):
     """Predict image files, see :func:`find_inputs`; returns the COCO dict and the :class:`Progress`."""
 
     def save(name, picture):
-        write_picture(out / picture_name(name), picture)
+        try:
+            write_picture(out / picture_name(name), picture)
+        except InputError as error:  # the detections still count
+            progress.report(error)
 
     with Progress(len(files) + len(problems)) as progress:
         for problem in problems:

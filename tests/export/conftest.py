@@ -1,0 +1,64 @@
+"""Small detectors with random weights that do find something, as checkpoint and config files."""
+
+import pytest
+import torch
+from mmdet.registry import MODELS
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+
+import mfdet.register  # noqa: F401
+
+HEADER = """
+custom_imports = dict(imports=['mfdet.register'], allow_failed_imports=False)
+default_scope = 'mmdet'
+test_dataloader = dict(dataset=dict(pipeline=[
+    dict(type='LoadImageFromFile'),
+    dict(type='Resize', scale=(128, 96), keep_ratio=True),
+    dict(type='LoadAnnotations', with_bbox=True),
+    dict(type='PackDetInputs', meta_keys=('img_id', 'img_shape', 'ori_shape', 'scale_factor')),
+]))
+preprocessor = dict(type='DetDataPreprocessor', mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375],
+                    bgr_to_rgb=True, pad_size_divisor=32)
+"""
+E2E = """
+model = dict(
+    type='E2EMobileFormer', data_preprocessor=preprocessor,
+    backbone=dict(type='MobileFormer', arch='26m', out_indices=(1, 2, 3), spatial_aware_dyrelu=True),
+    bbox_head=dict(type='MobileFormerHead', num_classes=3, in_channels=[24, 64, 96], channels=[32, 24, 16],
+                   num_blocks=[1, 1, 1], query_dim=32, num_queries=15, expand_ratio=2),
+    test_cfg=dict(max_per_img=10))
+"""
+RETINANET = """
+model = dict(
+    type='RetinaNet', data_preprocessor=preprocessor,
+    backbone=dict(type='MobileFormer', arch='26m', out_indices=(1, 2, 3)),
+    neck=dict(type='FPN', in_channels=[24, 64, 96], out_channels=16, num_outs=4, add_extra_convs='on_output'),
+    bbox_head=dict(type='RetinaHead', num_classes=3, in_channels=16, feat_channels=16, stacked_convs=1,
+        anchor_generator=dict(type='AnchorGenerator', octave_base_scale=2, scales_per_octave=2, ratios=[0.5, 1.0],
+                              strides=[8, 16, 32, 64]),
+        bbox_coder=dict(type='DeltaXYWHBBoxCoder'),
+        loss_cls=dict(type='FocalLoss', use_sigmoid=True), loss_bbox=dict(type='L1Loss')),
+    test_cfg=dict(nms_pre=50, min_bbox_size=0, score_thr=0.05, nms=dict(type='nms', iou_threshold=0.5), max_per_img=20))
+"""
+CLASSES = ['round', 'long', 'flat']
+
+
+@pytest.fixture(scope='session', params=[E2E, RETINANET], ids=['e2e', 'retinanet'])
+def trained(request, tmp_path_factory):
+    """(model, config file, checkpoint file)."""
+    folder = tmp_path_factory.mktemp('trained')
+    (folder / 'config.py').write_text(HEADER + request.param)
+    init_default_scope('mmdet')
+    torch.manual_seed(0)
+    model = MODELS.build(Config.fromfile(folder / 'config.py').model).eval()
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_(std=0.1)
+            module.bias.data.normal_(std=0.1)
+    for parameter in model.bbox_head.parameters():
+        parameter.data += 0.05 * torch.randn_like(parameter)
+    if 'RetinaHead' in request.param:
+        model.bbox_head.retina_cls.bias.data.fill_(-2.5)
+    path = folder / 'checkpoint.pth'
+    torch.save(dict(state_dict=model.state_dict(), meta=dict(dataset_meta=dict(classes=CLASSES))), path)
+    return model, str(folder / 'config.py'), str(path)
