@@ -14,7 +14,9 @@ TRAIN = [
     'pycocotools>=2.0.7',
     'scipy>=1.10',
     'matplotlib>=3.7',
+    'safetensors>=0.4',
 ]
+EXPORT = [*TRAIN, 'torch>=2.8', 'onnx>=1.16', 'onnxscript>=0.5', 'onnxruntime>=1.18']
 setup(
     name='mfdet',
     version=VERSION,
@@ -29,8 +31,9 @@ setup(
         'train': TRAIN,
         'runtime': ['onnxruntime>=1.18'],
         'faster': ['faster-coco-eval>=1.6'],
-        'export': [*TRAIN, 'onnx>=1.16', 'onnxruntime>=1.18'],
-        'dev': [*TRAIN, 'faster-coco-eval>=1.6', 'pytest>=8', 'ruff>=0.9'],
+        'export': EXPORT,
+        'openvino': ['openvino>=2024.6'],
+        'dev': [*EXPORT, 'openvino>=2024.6', 'faster-coco-eval>=1.6', 'pytest>=8', 'ruff>=0.9'],
     },
     entry_points={'console_scripts': ['mfdet = mfdet.cli:main']},
 )

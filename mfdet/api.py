@@ -26,6 +26,8 @@ def load_detector(path, config=None, device='cpu', threads=None):
         InputError: the file is missing, of another kind or cannot be used.
     """
     suffix = os.path.splitext(os.fspath(path))[1].lower()
+    if suffix in (*EXPORTED, *CHECKPOINTS) and not os.path.isfile(path):  # said before torch takes its time
+        raise InputError(f'{path}: no such file')
     if suffix in CHECKPOINTS:
         from mfdet.commands._run import check_environment
 

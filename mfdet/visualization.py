@@ -34,6 +34,7 @@ def draw_boxes(image, boxes, labels, classes, scores=None):
     order = range(len(boxes)) if scores is None else np.argsort(scores, kind='stable')
     for i in order:
         x1, y1, x2, y2 = (round(float(value) * factor) for value in boxes[i])
+        x2, y2 = min(x2, canvas.shape[1] - 1), min(y2, canvas.shape[0] - 1)  # or the side at the edge is not seen
         color = class_color(int(labels[i]))
         cv2.rectangle(canvas, (x1, y1), (x2, y2), color, thickness)
         text = classes[int(labels[i])] + ('' if scores is None else f' {float(scores[i]):.2f}')

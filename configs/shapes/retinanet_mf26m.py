@@ -16,7 +16,7 @@ model = dict(
         anchor_generator=dict(strides=[8, 16, 32], octave_base_scale=2, ratios=[1.0]),
     ),
 )
-train_cfg = dict(max_epochs=6, val_interval=3)
+train_cfg = dict(max_epochs=5, val_interval=1)
 optim_wrapper = dict(optimizer=dict(lr=1.5e-3))
 auto_scale_lr = dict(base_batch_size=8)
 default_hooks = dict(logger=dict(interval=50))

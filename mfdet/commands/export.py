@@ -5,6 +5,7 @@ import os
 import tempfile
 
 from mfdet.commands._run import check_environment, command, program
+from mfdet.commands.train import add_data_options, data_pair
 from mfdet.errors import InputError
 
 EXAMPLE = """examples:
@@ -30,6 +31,10 @@ def build_parser():
     parser.add_argument('--preprocess', action='store_true', help='put normalisation and channel order into the graph')
     parser.add_argument('--fp16', action='store_true', help='OpenVINO: weights in half precision')
     parser.add_argument('--backbone-only', action='store_true', help="weights: the backbone's alone")
+    parser.add_argument('--int8', action='store_true', help='ONNX: quantise the convolutions, and report the AP')
+    parser.add_argument('--calibration', metavar='DIR', help='--int8: folder with some of the training images')
+    parser.add_argument('--max-drop', type=float, default=1.0, metavar='P', help='--int8: most AP points to lose (1.0)')
+    add_data_options(parser, ('val',))
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='K=V', help='those of the training')
     return parser
 
@@ -50,11 +55,19 @@ def check_options(args):
         ('preprocess', ('onnx', 'openvino')),
         ('fp16', ('openvino',)),
         ('backbone_only', ('weights',)),
+        ('int8', ('onnx',)),
     ):
         if getattr(args, option) and args.format not in formats:
             raise InputError(
                 f'--{option.replace("_", "-")} goes with --format {" or ".join(formats)}, not {args.format}'
             )
+
+    if args.int8 and not args.calibration:
+        raise InputError('--int8 needs --calibration DIR, a folder with some of the training images')
+    if args.int8 and not os.path.isdir(args.calibration):
+        raise InputError(f'--calibration {args.calibration}: no such folder')
+    if args.calibration and not args.int8:
+        raise InputError('--calibration goes with --int8')
 
 
 def export_detector(args, model, config, classes, folder):
@@ -82,7 +95,33 @@ def export_detector(args, model, config, classes, folder):
         f'{compared} detections agree with PyTorch, alone and in batches of different sizes: '
         f'boxes within {box_error:.1e} pixels, scores within {score_error:.1e}'
     )
+    if args.int8:
+        names, line = ['int8.onnx'], quantized(args, config, metadata, path, os.path.join(folder, 'int8.onnx'))
     return names, line
+
+
+def quantized(args, config, metadata, source, path):
+    """Quantise a verified ONNX file, and return a line on what it costs and brings.
+
+    Raises:
+        InputError: AP falls by more than ``--max-drop``.
+    """
+    from mfdet.engine.config import set_classes
+    from mfdet.export.quantize import quantize, score, speed_ratio
+
+    set_classes(config, metadata['classes'])
+    nodes, images = quantize(source, path, metadata, args.calibration)
+    before, after = score(source, config), score(path, config)
+    if 100 * (before - after) > args.max_drop:
+        raise InputError(
+            f'{args.output}: AP falls from {before:.4f} to {after:.4f} in INT8, by more than --max-drop '
+            f'{args.max_drop} points; nothing was written. Give more or more typical images to --calibration'
+        )
+    ratio = speed_ratio(source, path, metadata)
+    return (
+        f'{nodes} convolutions in INT8, calibrated on {images} images; AP {before:.4f} before, {after:.4f} after; '
+        f'{ratio:.2f} times as fast at the test size, one thread'
+    )
 
 
 def export_classifier(args, model, config, classes, folder):
@@ -140,10 +179,14 @@ def main(argv=None):
     args = build_parser().parse_args(argv)
     check_options(args)
     import mfdet.register  # noqa: F401
+    from mfdet.engine.config import check_data, set_data
     from mfdet.engine.inference import load_model
     from mfdet.models import MobileFormerClassifier
 
     model, config, classes = load_model(args.config, args.checkpoint, args.cfg_options)
+    if args.int8:  # its AP is measured, so the data must be there
+        set_data(config, args.data_root, val=data_pair(args, 'val'))
+        check_data(config, ('test',))
     if args.format == 'weights':
         export = export_model_weights
     else:

@@ -29,6 +29,7 @@ def main(argv=None):
     if min(args.shape) < 1:
         raise InputError(f'--shape must be two positive numbers, height and width, got {args.shape[0]} {args.shape[1]}')
     from mmdet.registry import MODELS
+    from mmdet.structures import DetDataSample
     from mmengine.registry import init_default_scope
 
     import mfdet.register  # noqa: F401
@@ -39,7 +40,9 @@ def main(argv=None):
     init_default_scope('mmdet')
     config.model.pop('data_preprocessor', None)  # its padding would depend on the image
     model = MODELS.build(config.model)
-    cost = count_complexity(model, args.shape)
+    shape = tuple(args.shape)  # some detectors of mmdet ask the data sample for it
+    sample = DetDataSample(metainfo=dict(img_shape=shape, batch_input_shape=shape, pad_shape=shape))
+    cost = count_complexity(model, shape, lambda images: model(images, [sample]))
     if args.json:
         params, madds = cost.parts['backbone']
         print(json.dumps(dict(params=cost.params, madds=cost.madds, backbone_params=params, backbone_madds=madds)))

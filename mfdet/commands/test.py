@@ -10,7 +10,7 @@ from mfdet.commands.train import add_common_options, add_data_options, data_pair
 from mfdet.errors import InputError
 
 EXAMPLE = """example:
-  %(prog)s configs/shapes/retinanet_mf26m.py work_dirs/shapes/retinanet_mf26m/epoch_6.pth \\
+  %(prog)s configs/shapes/retinanet_mf26m.py work_dirs/shapes/retinanet_mf26m/epoch_5.pth \\
       --show-dir pictures"""
 
 
@@ -48,21 +48,6 @@ def backend_of(args):
     return backend
 
 
-def use_exported(config, path):
-    """Put an exported file in the place of a config's model; returns its classes."""
-    from mmengine.config import ConfigDict
-
-    from mfdet.runtime import Detector
-
-    metadata = Detector(path).metadata
-    preprocessor = config.model.data_preprocessor
-    preprocessor.pad_size_divisor = metadata['pad_divisor']
-    if not metadata['normalized']:
-        preprocessor.update(mean=None, std=None, bgr_to_rgb=False, rgb_to_bgr=False)
-    config.model = ConfigDict(type='ExportedDetector', path=path, data_preprocessor=preprocessor)
-    return metadata['classes']
-
-
 def build_config(args, results_dir):
     """Turn parsed options into the config of the run, all of it checked.
 
@@ -71,6 +56,7 @@ def build_config(args, results_dir):
     """
     from mfdet.engine.checkpoint import checkpoint_classes
     from mfdet.engine.config import check_data, evaluators_of, load_config, set_classes, set_data
+    from mfdet.engine.exported_model import exported_config
 
     config = load_config(args.config, args.cfg_options)
     set_data(config, args.data_root, val=data_pair(args, 'val'))
@@ -79,7 +65,11 @@ def build_config(args, results_dir):
     if args.batch_size and config.get('test_dataloader'):
         config.test_dataloader.batch_size = args.batch_size
     backend = backend_of(args)
-    classes = checkpoint_classes(args.checkpoint) if backend == 'torch' else use_exported(config, args.checkpoint)
+    if backend == 'torch':
+        classes = checkpoint_classes(args.checkpoint)
+    else:
+        config.model, metadata = exported_config(args.checkpoint, config)
+        classes = metadata['classes']
     if classes:
         set_classes(config, classes)
     check_data(config, ('test',))

@@ -2,10 +2,26 @@
 
 import torch
 from mmdet.registry import MODELS
+from mmengine.config import ConfigDict
 from mmengine.model import BaseModel
 from mmengine.structures import InstanceData
 
 from mfdet.runtime import Detector
+
+
+def exported_config(path, config):
+    """Return the model config that puts an exported file in the place of a config's model, and its metadata."""
+    metadata = Detector(path).metadata
+    preprocessor = ConfigDict(config.model.data_preprocessor)
+    preprocessor.pad_size_divisor = metadata['pad_divisor']
+    if not metadata['normalized']:
+        preprocessor.update(mean=None, std=None, bgr_to_rgb=False, rgb_to_bgr=False)
+    return ConfigDict(type='ExportedDetector', path=path, data_preprocessor=preprocessor), metadata
+
+
+def exported_model(path, config):
+    """Build the model of :func:`exported_config`."""
+    return MODELS.build(exported_config(path, config)[0])
 
 
 @MODELS.register_module()

@@ -56,6 +56,8 @@ def export_onnx(graph, metadata, path):
         import onnxscript  # noqa: F401
     except ImportError as error:
         raise InputError(f'exporting to ONNX needs {error.name}: pip install "mfdet[export]"') from error
+    if tuple(int(part) for part in torch.__version__.split('.')[:2]) < (2, 8):
+        raise InputError(f'exporting to ONNX needs torch 2.8 or newer, this is {torch.__version__}')
     batch = torch.export.Dim('batch', min=1, max=1024)
     height, width = (torch.export.Dim(name, min=1, max=256) for name in ('rows', 'columns'))
     shapes = dict(images={0: batch, 2: 32 * height, 3: 32 * width})

@@ -11,12 +11,18 @@ import mfdet.register  # noqa: F401
 HEADER = """
 custom_imports = dict(imports=['mfdet.register'], allow_failed_imports=False)
 default_scope = 'mmdet'
-test_dataloader = dict(dataset=dict(pipeline=[
+pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='Resize', scale=(128, 96), keep_ratio=True),
     dict(type='LoadAnnotations', with_bbox=True),
-    dict(type='PackDetInputs', meta_keys=('img_id', 'img_shape', 'ori_shape', 'scale_factor')),
-]))
+    dict(type='PackDetInputs', meta_keys=('img_id', 'img_path', 'img_shape', 'ori_shape', 'scale_factor')),
+]
+test_dataloader = dict(
+    batch_size=1, num_workers=0, sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(type='MfdetCocoDataset', data_root='', ann_file='', data_prefix=dict(img=''), test_mode=True,
+                 pipeline=pipeline))
+test_evaluator = dict(type='MfdetCocoMetric', ann_file='')
+test_cfg = dict(type='TestLoop')
 preprocessor = dict(type='DetDataPreprocessor', mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375],
                     bgr_to_rgb=True, pad_size_divisor=32)
 """

@@ -1,17 +1,20 @@
 """tools/export.py, from checkpoint to files that the runtime and tools/test.py take."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 import torch
 
 from mfdet.api import load_detector
-from mfdet.commands import export
+from mfdet.commands import export, test
+from mfdet.data.shapes import write_coco
 from mfdet.errors import InputError
 from mfdet.export.onnx import convert_to_openvino
+from mfdet.export.quantize import quantize
 from mfdet.models import MobileFormer
-from mfdet.runtime import Detector
+from mfdet.runtime import Detector, read_image
 from mfdet.weights import read_checkpoint
 
 onnx = pytest.importorskip('onnx')
@@ -61,6 +64,77 @@ def test_runtime_and_pytorch_agree_on_images_of_any_size(trained, onnx_file):
         np.testing.assert_allclose(a.scores, e.scores, atol=1e-4)
         np.testing.assert_allclose(a.boxes, e.boxes, atol=1e-2)
         assert a.names == e.names
+
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory):
+    """Options that name a data set of six images of three sizes, with the classes of the trained models."""
+    folder = tmp_path_factory.mktemp('data')
+    for i, size in enumerate([(96, 128), (130, 90), (50, 60)]):
+        write_coco(folder, 2, i, size, f'part{i}')
+    parts = [json.loads((folder / 'annotations' / f'part{i}.json').read_text()) for i in range(3)]
+    images, annotations = [], []
+    for i, part in enumerate(parts):
+        images += [dict(image, id=image['id'] + 10 * i) for image in part['images']]
+        annotations += [
+            dict(item, id=item['id'] + 100 * i, image_id=item['image_id'] + 10 * i, category_id=item['category_id'] % 3)
+            for item in part['annotations']
+        ]
+    categories = [dict(id=i, name=name) for i, name in enumerate(['round', 'long', 'flat'])]
+    (folder / 'all.json').write_text(json.dumps(dict(images=images, annotations=annotations, categories=categories)))
+    return ['--data-root', folder, '--val-ann', 'all.json', '--val-images', 'images']
+
+
+@pytest.mark.parametrize('batch_size', [1, 4])
+def test_the_test_command_finds_the_same_with_either_file(trained, onnx_file, data, tmp_path, batch_size):
+    _, config, checkpoint = trained
+    found = {}
+    for backend, path in (('torch', checkpoint), ('onnx', onnx_file)):
+        out = tmp_path / f'{backend}.json'
+        options = ['--backend', backend, '--batch-size', batch_size, '--out', out, '--work-dir', tmp_path / 'work']
+        assert test.main([str(arg) for arg in [config, path, *data, *options]]) == 0
+        found[backend] = sorted(json.loads(out.read_text()), key=lambda item: (item['image_id'], -item['score']))
+    assert len(found['torch']) > 30
+    for actual, expected in zip(found['onnx'], found['torch'], strict=True):
+        assert (actual['image_id'], actual['category_id']) == (expected['image_id'], expected['category_id'])
+        assert actual['score'] == pytest.approx(expected['score'], abs=1e-4)
+        assert actual['bbox'] == pytest.approx(expected['bbox'], abs=0.02)
+
+
+def test_backend_and_file_must_fit(trained, onnx_file, capsys):
+    _, config, checkpoint = trained
+    assert test.main([config, checkpoint, '--backend', 'onnx']) == 2
+    assert '--backend onnx runs a .onnx file' in capsys.readouterr().err
+
+
+def test_int8_keeps_what_is_found(onnx_file, data, tmp_path):
+    source, path = Detector(onnx_file), tmp_path / 'int8.onnx'
+    nodes, images = quantize(str(onnx_file), str(path), source.metadata, data[1] / 'images')
+    assert images == 6
+    model = onnx.load(path)
+    kinds = [node.op_type for node in model.graph.node]
+    assert nodes > 20
+    assert kinds.count('Conv') > nodes  # those of dynamic ReLU or the last layers stay
+    assert kinds.count('QuantizeLinear') >= nodes
+    picture = read_image(sorted((data[1] / 'images').iterdir())[0])
+    expected, actual = source(picture), Detector(path)(picture)
+    assert actual.scores[0] == pytest.approx(expected.scores[0], abs=0.1)
+
+
+def test_int8_that_loses_too_much_is_not_written(trained, onnx_file, data, tmp_path, monkeypatch, capsys):
+    _, config, checkpoint = trained
+    monkeypatch.setattr('mfdet.export.onnx.export_onnx', lambda graph, metadata, path: shutil.copy(onnx_file, path))
+    aps = iter([0.5, 0.48])
+    monkeypatch.setattr('mfdet.export.quantize.score', lambda path, config: next(aps))
+    inside = ['--preprocess'] if not Detector(onnx_file).metadata['normalized'] else []
+    options = ['--format', 'onnx', '--int8', '--calibration', data[1] / 'images', *inside, *data]
+    assert run(config, checkpoint, '--output', tmp_path / 'a.onnx', *options) == 2
+    assert 'AP falls from 0.5000 to 0.4800 in INT8, by more than --max-drop 1.0' in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+    aps = iter([0.5, 0.495])
+    assert run(config, checkpoint, '--output', tmp_path / 'a.onnx', *options) == 0
+    assert 'AP 0.5000 before, 0.4950 after' in capsys.readouterr().out
+    assert [item.name for item in tmp_path.iterdir()] == ['a.onnx']
 
 
 @pytest.mark.parametrize(('half', 'tolerance'), [(False, 1e-4), (True, 0.02)])
@@ -130,6 +204,9 @@ def test_a_failed_check_leaves_no_file(trained, tmp_path, monkeypatch, capsys):
         (['--format', 'onnx', '--output', 'nowhere/a.onnx'], 'its folder must exist'),
         (['--format', 'onnx', '--output', 'a.onnx', '--fp16'], '--fp16 goes with --format openvino'),
         (['--format', 'weights', '--output', 'a.safetensors', '--preprocess'], '--preprocess goes with'),
+        (['--format', 'onnx', '--output', 'a.onnx', '--int8'], '--int8 needs --calibration DIR'),
+        (['--format', 'onnx', '--output', 'a.onnx', '--calibration', '.'], '--calibration goes with --int8'),
+        (['--format', 'onnx', '--output', 'a.onnx', '--int8', '--calibration', 'nowhere'], 'nowhere: no such folder'),
         (['--format', 'onnx', '--output', 'a.onnx', '--backbone-only'], '--backbone-only goes with --format weights'),
     ],
 )

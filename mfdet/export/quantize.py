@@ -1,0 +1,134 @@
+"""Static INT8 quantisation of an exported ONNX detector, with its AP before and after."""
+
+import os
+import time
+
+import numpy as np
+
+from mfdet.errors import InputError
+from mfdet.runtime import Detector, read_image
+from mfdet.runtime.preprocessing import collate
+
+SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')
+BATCH = 4
+
+
+def calibration_batches(folder, metadata, limit=128):
+    """Return prepared inputs for each few images of a folder.
+
+    Args:
+        folder: with images; the first ``limit`` by name are taken.
+        metadata: of the exported detector.
+
+    Returns:
+        A list of dicts, ``images`` and ``sizes``.
+
+    Raises:
+        InputError: there is no such folder, no image in it, or one cannot be read.
+    """
+    if not os.path.isdir(folder):
+        raise InputError(f'--calibration {folder}: no such folder')
+    paths = sorted(entry.path for entry in os.scandir(folder) if entry.name.lower().endswith(SUFFIXES))[:limit]
+    if not paths:
+        raise InputError(f'--calibration {folder}: it holds no images; name a folder with some of the training images')
+    batches = []
+    for start in range(0, len(paths), BATCH):
+        images, sizes, _ = collate([read_image(path) for path in paths[start : start + BATCH]], metadata)
+        batches.append(dict(images=images, sizes=sizes))
+    return batches
+
+
+def quantized_nodes(model):
+    """Name the nodes to quantise: the convolutions of the backbone, the neck and the head's towers.
+
+    Everything else stays in float: coefficients of dynamic ReLU, attention, queries, and the last layers, whose errors
+    go straight into scores and boxes.
+    """
+    weights = {tensor.name for tensor in model.graph.initializer}
+    return [
+        node.name
+        for node in model.graph.node
+        if node.op_type == 'Conv' and node.input[1] in weights and node.input[1].endswith('.conv.weight')
+    ]
+
+
+def quantize(source, path, metadata, folder):
+    """Write an ONNX detector with INT8 convolutions, in QDQ form.
+
+    Args:
+        source: the float file.
+        path: the file to write.
+        metadata: of the detector.
+        folder: images to measure the ranges of activations on.
+
+    Returns:
+        The number of quantised convolutions and of calibration images.
+
+    Raises:
+        InputError: onnxruntime is missing, or the images cannot be used.
+    """
+    try:
+        import onnx
+        from onnxruntime.quantization import (
+            CalibrationDataReader,
+            CalibrationMethod,
+            QuantFormat,
+            QuantType,
+            quantize_static,
+        )
+    except ImportError as error:
+        raise InputError(f'--int8 needs {error.name}: pip install "mfdet[export]"') from error
+    batches = calibration_batches(folder, metadata)
+
+    class Reader(CalibrationDataReader):
+        def __init__(self):
+            self.batches = iter(batches)
+
+        def get_next(self):
+            return next(self.batches, None)
+
+    nodes = quantized_nodes(onnx.load(source))
+    quantize_static(
+        source,
+        path,
+        Reader(),
+        quant_format=QuantFormat.QDQ,
+        op_types_to_quantize=['Conv'],
+        nodes_to_quantize=nodes,
+        per_channel=True,
+        activation_type=QuantType.QUInt8,
+        weight_type=QuantType.QInt8,
+        calibrate_method=CalibrationMethod.MinMax,
+    )
+    return len(nodes), sum(len(batch['sizes']) for batch in batches)
+
+
+def score(path, config):
+    """Return the AP of an exported file on the config's test data."""
+    from mmengine.evaluator import Evaluator
+    from mmengine.runner import Runner
+
+    from mfdet.engine.exported_model import exported_model
+
+    model = exported_model(path, config)
+    loader = Runner.build_dataloader(config.test_dataloader)
+    evaluator = Evaluator(config.test_evaluator)
+    evaluator.dataset_meta = loader.dataset.metainfo
+    for batch in loader:
+        evaluator.process(model.test_step(batch), batch)
+    return evaluator.evaluate(len(loader.dataset))['coco/bbox_mAP']
+
+
+def speed_ratio(first, second, metadata, repeats=15):
+    """Return the median time of ``first`` over that of ``second``, run by turns on one thread at the test size."""
+    resize = metadata['resize'] or dict(scale=[96, 96])
+    images = np.zeros((1, 3, *(-(-side // 32) * 32 for side in sorted(resize['scale']))), np.float32)
+    sizes = np.array([images.shape[2:]])
+    detectors = [Detector(path, threads=1) for path in (first, second)]
+    times = [[], []]
+    for _ in range(repeats + 2):
+        for detector, spent in zip(detectors, times, strict=True):
+            start = time.perf_counter()
+            detector.run(images, sizes)
+            spent.append(time.perf_counter() - start)
+    return float(np.median(times[0][2:]) / np.median(times[1][2:]))
