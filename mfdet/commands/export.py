@@ -184,13 +184,15 @@ def main(argv=None):
     from mfdet.models import MobileFormerClassifier
 
     model, config, classes = load_model(args.config, args.checkpoint, args.cfg_options)
-    if args.int8:  # its AP is measured, so the data must be there
+    if args.int8 and 'bbox_head' in config.model:  # its AP is measured, so the data must be there
         set_data(config, args.data_root, val=data_pair(args, 'val'))
         check_data(config, ('test',))
+    classifier = isinstance(model, MobileFormerClassifier)
+    if classifier and (args.preprocess or args.int8 or args.backbone_only):
+        raise InputError('--preprocess, --int8 and --backbone-only are for detectors, this is a classifier')
+    export = export_classifier if classifier else export_detector
     if args.format == 'weights':
         export = export_model_weights
-    else:
-        export = export_classifier if isinstance(model, MobileFormerClassifier) else export_detector
     with tempfile.TemporaryDirectory(dir=os.path.dirname(args.output) or '.', prefix='.export-') as folder:
         names, line = export(args, model, config, classes, folder)
         stem = os.path.splitext(args.output)[0]

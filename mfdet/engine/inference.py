@@ -7,15 +7,16 @@ from mmengine.registry import init_default_scope
 from mfdet.engine.checkpoint import checkpoint_classes
 from mfdet.engine.config import dataset_of, load_config, set_num_classes
 from mfdet.engine.plain_config import stored_config
-from mfdet.weights import check_state_dict, read_checkpoint, state_dict_of
+from mfdet.weights import check_state_dict, convert_official, is_official, read_checkpoint, state_dict_of
 
 
 def load_model(config_file, checkpoint, options=None):
-    """Build a detector and load its weights, on the CPU, in evaluation mode.
+    """Build a detector or classifier and load its weights, on the CPU, in evaluation mode.
 
     Args:
         config_file: config of the training; None for the one in the checkpoint.
-        checkpoint: checkpoint of the training, or its export as ``weights``; its classes size the heads.
+        checkpoint: checkpoint of the training, or its export as ``weights``; its classes size the heads. For a
+            classifier also a released ``mobile-former-*.pth.tar``.
         options: dict of overrides, as of ``--cfg-options``.
 
     Returns:
@@ -31,10 +32,13 @@ def load_model(config_file, checkpoint, options=None):
         config = load_config(config_file, options)
     if classes:
         set_num_classes(config.model, len(classes))
-    config.model.backbone.pop('init_cfg', None)  # the checkpoint holds all weights
+    if 'backbone' in config.model:
+        config.model.backbone.pop('init_cfg', None)  # the checkpoint holds all weights
     init_default_scope(config.get('default_scope', 'mmdet'))
     model = MODELS.build(config.model)
     weights = state_dict_of(read_checkpoint(checkpoint), checkpoint)
+    if is_official(weights):
+        weights = convert_official(weights)
     shapes = {name: value.shape for name, value in model.state_dict().items()}
     check_state_dict(weights, shapes, checkpoint, f'the model of {config_file or "its own config"}')
     model.load_state_dict(weights)

@@ -2,6 +2,7 @@
 
 import torch
 import torch.nn.functional as F
+from mmdet.registry import MODELS
 from mmengine.model import BaseModule
 from mmengine.model.weight_init import trunc_normal_init
 from torch import nn
@@ -47,6 +48,7 @@ class ClassificationHead(BaseModule):
         return self.classifier(self.dropout(features))
 
 
+@MODELS.register_module()
 class MobileFormerClassifier(BaseModule):
     """Image classifier in the released form.
 

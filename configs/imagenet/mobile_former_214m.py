@@ -1,0 +1,2 @@
+# Mobile-Former-214M as released for ImageNet, to export; there is no training of classifiers here.
+model = dict(type='MobileFormerClassifier', arch='214m')
