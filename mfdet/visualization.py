@@ -5,7 +5,8 @@ import colorsys
 import cv2
 import numpy as np
 
-MIN_SIDE = 320  # smaller images are enlarged by whole factors, so that labels stay readable
+MIN_SIDE = 320  # smaller images are enlarged by whole factors, so that labels stay readable,
+MAX_SIDE = 4000  # but not beyond this
 
 
 def class_color(label):
@@ -25,9 +26,10 @@ def draw_boxes(image, boxes, labels, classes, scores=None):
         scores: N scores in [0, 1], or None. Boxes of higher score are drawn over those of lower.
 
     Returns:
-        uint8 (k·H, k·W, 3) BGR, where k is the least whole factor that makes the short side at least 320 pixels.
+        uint8 (k·H, k·W, 3) BGR, where k is the least whole factor that makes the short side at least 320 pixels
+        while the long one stays within 4000.
     """
-    factor = max(1, -(-MIN_SIDE // min(image.shape[:2])))
+    factor = max(1, min(-(-MIN_SIDE // min(image.shape[:2])), MAX_SIDE // max(image.shape[:2])))
     canvas = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_NEAREST)
     thickness = max(1, round(min(canvas.shape[:2]) / 300))
     font = cv2.FONT_HERSHEY_SIMPLEX, 0.4 * max(1, min(canvas.shape[:2]) / 480)

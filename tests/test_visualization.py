@@ -29,3 +29,14 @@ def test_sheet_tiles_left_to_right():
     sheet = contact_sheet(images, columns=2)
     assert [sheet[0, 0, 0], sheet[0, 28, 0], sheet[18, 0, 0], sheet[18, 28, 0]] == [1, 2, 3, 255]
     assert titled(images[0], 'x').shape == (34, 20, 3)
+
+
+def test_long_images_are_not_enlarged_without_bound():
+    drawn = draw_boxes(np.zeros((1, 3000, 3), np.uint8), [[0, 0, 3000, 1]], [0], ['line'])
+    assert drawn.shape == (1, 3000, 3)
+
+
+def test_a_side_at_the_edge_of_the_image_is_seen():
+    drawn = draw_boxes(np.zeros((400, 400, 3), np.uint8), [[100, 100, 400, 400]], [0], ['part'])
+    assert drawn[250, 398:].any()
+    assert drawn[398:, 250].any()

@@ -8,6 +8,7 @@ from mfdet.errors import InputError
 from mfdet.export.graph import build_graph
 from mfdet.export.metadata import describe
 from mfdet.runtime import Detector
+from mfdet.runtime.detector import check_threads
 
 
 class TorchDetector(Detector):
@@ -24,6 +25,7 @@ class TorchDetector(Detector):
     """
 
     def __init__(self, path, config=None, device='cpu', threads=None):
+        check_threads(threads)
         self.path = path
         model, config, classes = load_model(config, path)
         if threads is not None:

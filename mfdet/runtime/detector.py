@@ -55,8 +55,7 @@ class Detector:
 
     def __init__(self, path, threads=None):
         self.path = os.fspath(path)
-        if threads is not None and (not isinstance(threads, int) or threads < 1):
-            raise InputError(f'threads must be a whole number from 1 up, or None, not {threads!r}')
+        check_threads(threads)
         self._model = _load_model(self.path, threads)
         self.metadata = _read_metadata(self._model.metadata, self.path)
         self.classes = self.metadata['classes']
@@ -177,6 +176,17 @@ class _OpenVinoModel:
     def run(self, images, sizes):
         results = self.compiled({'images': images, 'sizes': sizes})
         return tuple(results[name] for name in OUTPUTS)
+
+
+def check_threads(threads):
+    """Check a number of CPU threads.
+
+    Raises:
+        InputError: it is no whole number from 1 to four times the CPUs, nor None.
+    """
+    most = 4 * (os.cpu_count() or 1)  # many more would bring the machine down
+    if threads is not None and (not isinstance(threads, int) or not 1 <= threads <= most):
+        raise InputError(f'threads must be a whole number from 1 to {most}, or None, not {threads!r}')
 
 
 MODELS = {'.onnx': _OnnxModel, '.xml': _OpenVinoModel}

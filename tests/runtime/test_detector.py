@@ -204,7 +204,8 @@ def test_missing_package_is_named(tmp_path, monkeypatch, name, package, install)
 def test_threads(tmp_path):
     path = save_onnx(tmp_path / 'tiny.onnx')
     assert Detector(path, threads=3)._model.session.get_session_options().intra_op_num_threads == 3
-    fails(path, 'threads must be a whole number from 1 up, or None, not 0', threads=0)
+    fails(path, r'threads must be a whole number from 1 to \d+, or None, not 0', threads=0)
+    fails(path, 'or None, not 100000', threads=100000)
 
 
 def test_openvino_threads_and_precision(tmp_path):
