@@ -27,7 +27,7 @@ def load_detector(path, config=None, device='cpu', threads=None):
     """
     suffix = os.path.splitext(os.fspath(path))[1].lower()
     if suffix in (*EXPORTED, *CHECKPOINTS) and not os.path.isfile(path):  # said before torch takes its time
-        raise InputError(f'{path}: no such file')
+        raise InputError(f'{path}: no such {"model" if suffix in EXPORTED else "checkpoint"} file')
     if suffix in CHECKPOINTS:
         from mfdet.commands._run import check_environment
 

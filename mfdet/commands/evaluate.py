@@ -4,7 +4,7 @@ import argparse
 import json
 
 from mfdet.commands._run import command, program
-from mfdet.evaluation import coco
+from mfdet.errors import InputError
 
 EXAMPLE = """example:
   %(prog)s instances_val2017.json work_dirs/run/val.bbox.json --per-class
@@ -17,6 +17,10 @@ Numbers are from 0 to 1, and -1 where GT.json holds no object of that kind. Ever
 @command
 def main(argv=None):
     """Print the twelve numbers, as a table or as JSON."""
+    try:
+        from mfdet.evaluation import coco
+    except ImportError as error:
+        raise InputError(f'{error.name} cannot be found; install what this needs: pip install pycocotools') from error
     parser = argparse.ArgumentParser(
         prog=program('evaluate'),
         description='Evaluate detections in the COCO results format against a COCO annotation file.',

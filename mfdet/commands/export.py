@@ -1,12 +1,14 @@
 """Export a trained model: weights (safetensors), ONNX or OpenVINO, checked against the PyTorch model."""
 
 import argparse
+import importlib.util
 import os
 import tempfile
 
 from mfdet.commands._run import check_environment, command, program
 from mfdet.commands.train import add_data_options, data_pair
 from mfdet.errors import InputError
+from mfdet.export.quantize import calibration_images
 
 EXAMPLE = """examples:
   %(prog)s CONFIG CHECKPOINT --format onnx --output detector.onnx
@@ -48,6 +50,14 @@ def check_options(args):
     suffix = SUFFIXES[args.format]
     if not args.output.endswith(suffix):
         raise InputError(f'--output {args.output}: a file of format {args.format} ends in {suffix}')
+    if not args.max_drop >= 0:
+        raise InputError(f'--max-drop must be 0 or more AP points, got {args.max_drop}')
+    if os.path.isdir(args.output):
+        raise InputError(f'--output {args.output}: is a folder, name a file')
+    needed = dict(onnx=('onnx', 'onnxscript', 'onnxruntime'), openvino=('onnx', 'onnxscript', 'openvino'))
+    for package in needed.get(args.format, ('safetensors',)):
+        if importlib.util.find_spec(package) is None:
+            raise InputError(f'--format {args.format} needs {package}: pip install {package}')
     folder = os.path.dirname(args.output) or '.'
     if not os.path.isdir(folder) or not os.access(folder, os.W_OK):
         raise InputError(f'--output {args.output}: its folder must exist and be writable')
@@ -64,8 +74,8 @@ def check_options(args):
 
     if args.int8 and not args.calibration:
         raise InputError('--int8 needs --calibration DIR, a folder with some of the training images')
-    if args.int8 and not os.path.isdir(args.calibration):
-        raise InputError(f'--calibration {args.calibration}: no such folder')
+    if args.int8:
+        calibration_images(args.calibration)
     if args.calibration and not args.int8:
         raise InputError('--calibration goes with --int8')
 
@@ -91,6 +101,13 @@ def export_detector(args, model, config, classes, folder):
         if args.fp16:  # weights of 11 bits cannot agree to 1e-4
             tolerances = dict(box_tolerance=1.0, score_tolerance=0.02)
     box_error, score_error, compared = verify(model, Detector(path).run, metadata, args.output, **tolerances)
+    if not compared:  # nothing scored above the threshold: compare without one, then keep the file with it
+        probe = os.path.join(folder, 'probe.onnx')
+        threshold = model.test_cfg.score_thr
+        model.test_cfg.score_thr = model.bbox_head.test_cfg.score_thr = 0.0
+        export_onnx(build_graph(model, normalized), metadata, probe)
+        box_error, score_error, compared = verify(model, Detector(probe).run, metadata, args.output)
+        model.test_cfg.score_thr = model.bbox_head.test_cfg.score_thr = threshold
     line = (
         f'{compared} detections agree with PyTorch, alone and in batches of different sizes: '
         f'boxes within {box_error:.1e} pixels, scores within {score_error:.1e}'
@@ -112,7 +129,11 @@ def quantized(args, config, metadata, source, path):
     set_classes(config, metadata['classes'])
     nodes, images = quantize(source, path, metadata, args.calibration)
     before, after = score(source, config), score(path, config)
-    if 100 * (before - after) > args.max_drop:
+    if not before > 0:
+        raise InputError(
+            f'{args.output}: AP is {before:.4f} before INT8, so a loss cannot be measured; give other test data'
+        )
+    if not 100 * (before - after) <= args.max_drop:
         raise InputError(
             f'{args.output}: AP falls from {before:.4f} to {after:.4f} in INT8, by more than --max-drop '
             f'{args.max_drop} points; nothing was written. Give more or more typical images to --calibration'
@@ -126,8 +147,6 @@ def quantized(args, config, metadata, source, path):
 
 def export_classifier(args, model, config, classes, folder):
     """Write a classifier; see :func:`export_detector`."""
-    import onnxruntime
-
     from mfdet.export.graph import build_graph
     from mfdet.export.metadata import describe_classifier
     from mfdet.export.onnx import convert_to_openvino, export_onnx
@@ -145,6 +164,8 @@ def export_classifier(args, model, config, classes, folder):
         )
         error = verify_classifier(model, lambda x: compiled(x)[0], args.output, 0.1 if args.fp16 else 1e-3)
         return ['model.bin', 'model.xml'], f'logits agree with PyTorch within {error:.1e}'
+    import onnxruntime
+
     session = onnxruntime.InferenceSession(path, providers=['CPUExecutionProvider'])
     error = verify_classifier(model, lambda x: session.run(None, dict(images=x))[0], args.output)
     return ['model.onnx'], f'logits agree with PyTorch within {error:.1e}'

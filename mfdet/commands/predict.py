@@ -78,11 +78,18 @@ def find_inputs(inputs, out):
 
 
 def check_overwriting(sources, targets, out):
-    """Raise :class:`InputError` if a result would overwrite an input."""
-    targets = set(map(os.path.realpath, targets))
+    """Raise :class:`InputError` if a result would overwrite an input, another result, or a file of another origin."""
+    real = set(map(os.path.realpath, targets))
     for source in sources:
-        if os.path.realpath(source) in targets:
+        if os.path.realpath(source) in real:
             raise InputError(f'--out {out}: the results would overwrite {source}; name another folder')
+    twice = next((path for i, path in enumerate(targets) if path in targets[:i]), None)
+    if twice:
+        raise InputError(f'--out {out}: two inputs would both be drawn as {twice}; run them one after the other')
+    if not (out / 'predictions.json').exists():  # else it is the folder of an earlier run
+        taken = next((path for path in targets if path.exists()), None)
+        if taken:
+            raise InputError(f'--out {out}: {taken} is there already, and no earlier prediction; name another folder')
 
 
 class Progress:
@@ -319,7 +326,7 @@ def main(argv=None):
     videos = [path for path in files.values() if path.suffix.lower() in VIDEOS]
     if videos and (len(files) > 1 or problems):
         raise InputError(f'{videos[0]}: a video must be the only INPUT')
-    names = [f'{videos[0].stem}.mp4'] if videos else map(picture_name, files)
+    names = [f'{videos[0].stem}.mp4'] if videos else list(map(picture_name, files))
     check_overwriting(files.values(), [out / name for name in names], out)
     model = load_detector(args.model, args.config, args.device, args.threads)
     options = dict(score_thr=args.score_thr, batch_size=args.batch)

@@ -59,6 +59,10 @@ def build_config(args, results_dir):
     from mfdet.engine.exported_model import exported_config
 
     config = load_config(args.config, args.cfg_options)
+    if 'bbox_head' not in config.model or not config.get('test_dataloader'):
+        raise InputError(
+            f'{args.config} is no config of a detector with test data; take one such as configs/e2e_mf508m.py'
+        )
     set_data(config, args.data_root, val=data_pair(args, 'val'))
     if args.batch_size is not None and args.batch_size < 1:
         raise InputError(f'--batch-size must be at least 1, got {args.batch_size}')
@@ -73,6 +77,8 @@ def build_config(args, results_dir):
     if classes:
         set_classes(config, classes)
     check_data(config, ('test',))
+    if args.out and os.path.isdir(args.out):
+        raise InputError(f'--out {args.out}: is a folder, name a file')
     if args.out and not os.path.isdir(os.path.dirname(args.out) or '.'):
         raise InputError(f'--out {args.out}: its folder does not exist')
     prepare(config, args)

@@ -7,6 +7,7 @@ from mmengine.registry import init_default_scope
 from mfdet.engine.checkpoint import checkpoint_classes
 from mfdet.engine.config import dataset_of, load_config, set_num_classes
 from mfdet.engine.plain_config import stored_config
+from mfdet.errors import InputError
 from mfdet.weights import check_state_dict, convert_official, is_official, read_checkpoint, state_dict_of
 
 
@@ -32,10 +33,16 @@ def load_model(config_file, checkpoint, options=None):
         config = load_config(config_file, options)
     if classes:
         set_num_classes(config.model, len(classes))
-    if 'backbone' in config.model:
+    if config.model.get('backbone'):
         config.model.backbone.pop('init_cfg', None)  # the checkpoint holds all weights
     init_default_scope(config.get('default_scope', 'mmdet'))
-    model = MODELS.build(config.model)
+    try:
+        model = MODELS.build(config.model)
+    except InputError:
+        raise
+    except Exception as error:  # a config may be wrong in any way
+        source = config_file or f'the config in {checkpoint}'
+        raise InputError(f'{source}: its model cannot be built: {type(error).__name__}: {error}') from error
     weights = state_dict_of(read_checkpoint(checkpoint), checkpoint)
     if is_official(weights):
         weights = convert_official(weights)

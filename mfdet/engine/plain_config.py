@@ -10,15 +10,25 @@ from mmengine.config import Config
 from mfdet.engine.config import dataset_of
 from mfdet.errors import InputError
 
-MODEL_TYPES = {
-    *('E2EMobileFormer', 'RetinaNet', 'DetDataPreprocessor'),
-    *('MobileFormer', 'ResNet', 'FPN', 'MobileFormerHead', 'RetinaHead'),
-    *('AnchorGenerator', 'DeltaXYWHBBoxCoder', 'MaxIoUAssigner', 'PseudoSampler', 'nms'),
-    *('FocalLoss', 'CrossEntropyLoss', 'L1Loss', 'SmoothL1Loss', 'GIoULoss', 'BN', 'GN', 'SyncBN', 'ReLU'),
-}
-STEP_TYPES = {
-    *('LoadImageFromFile', 'GenerateShapes', 'LoadAnnotations', 'Resize', 'PackDetInputs'),
-}
+# What may be built, by the name of the entry. A registry imports a module for a name that it does not know, so each of
+# these must stand where its registry knows it.
+TYPES = dict(
+    model={'E2EMobileFormer', 'RetinaNet'},
+    data_preprocessor={'DetDataPreprocessor'},
+    backbone={'MobileFormer', 'ResNet'},
+    neck={'FPN'},
+    bbox_head={'MobileFormerHead', 'RetinaHead'},
+    anchor_generator={'AnchorGenerator'},
+    bbox_coder={'DeltaXYWHBBoxCoder'},
+    loss_cls={'CrossEntropyLoss', 'FocalLoss'},
+    loss_bbox={'GIoULoss', 'L1Loss', 'SmoothL1Loss'},
+    loss_iou={'GIoULoss'},
+    norm_cfg={'BN', 'GN', 'SyncBN'},
+    act_cfg={'ReLU'},
+    nms={'nms'},
+    pipeline={'LoadImageFromFile', 'GenerateShapes', 'LoadAnnotations', 'Resize', 'PackDetInputs'},
+)
+FORBIDDEN = ('_scope_', '_delete_', 'init_cfg', 'pretrained')
 
 
 def to_plain(value):
@@ -34,6 +44,7 @@ def plain_config(config):
     """Return model and test pipeline of a config as plain data, without what names pretrained weights."""
     model = to_plain(config.model.to_dict())
     model['backbone'].pop('init_cfg', None)
+    model.pop('train_cfg', None)
     pipeline = dataset_of(config.test_dataloader).pipeline if config.get('test_dataloader') else []
     return dict(model=model, pipeline=[to_plain(step.to_dict()) for step in pipeline])
 
@@ -51,23 +62,37 @@ def stored_config(checkpoint, path):
     stored = checkpoint
     for key in ('meta', 'mfdet', 'config'):
         stored = stored.get(key) if isinstance(stored, dict) else None
-    if not isinstance(stored, dict) or not {'model', 'pipeline'} <= set(stored):
+    if not isinstance(stored, dict) or not isinstance(stored.get('model'), dict):
         raise InputError(f'{path}: it holds no config to build its model from; name one with --config')
-    for part, known in (('model', MODEL_TYPES), ('pipeline', STEP_TYPES)):
-        unknown = sorted(set(map(str, _types(stored[part]))) - known)
-        if unknown:
+    _check('model', stored['model'], path)
+    pipeline = stored.get('pipeline')
+    if not isinstance(pipeline, list):
+        raise InputError(f'{path}: the pipeline in its config must be a list, got {pipeline!r}')
+    for step in pipeline:
+        _check('pipeline', step, path)
+    return Config(dict(model=stored['model'], test_dataloader=dict(dataset=dict(pipeline=pipeline))))
+
+
+def _check(name, value, path, depth=0):
+    """Check that plain data names only what may be built at its place."""
+    if depth > 12:
+        raise InputError(f'{path}: its config is nested too deeply')
+    if isinstance(value, dict):
+        wrong = [key for key in FORBIDDEN if value.get(key)]
+        if wrong:
+            raise InputError(f'{path}: its config has {wrong[0]!r} in {name!r}, which a stored config must not have')
+        kind = value.get('type')
+        if (kind is not None or name in ('model', 'pipeline')) and not (
+            isinstance(kind, str) and kind in TYPES.get(name, ())
+        ):
             raise InputError(
-                f'{path}: its config asks for {unknown[0]!r}, which is no part of the detectors of mfdet; '
+                f'{path}: its config asks for {kind!r} as {name!r}, which is no part of the detectors of mfdet; '
                 'if you trust its origin, name a config file with --config'
             )
-    return Config(dict(model=stored['model'], test_dataloader=dict(dataset=dict(pipeline=stored['pipeline']))))
-
-
-def _types(value):
-    """Yield every ``type`` (and ``_scope_``) inside plain data."""
-    if isinstance(value, dict):
-        yield from (value[key] for key in ('type', '_scope_', 'init_cfg') if value.get(key))
-        value = list(value.values())
-    if isinstance(value, (list, tuple)):
+        for key, item in value.items():
+            _check(str(key), item, path, depth + 1)
+    elif isinstance(value, (list, tuple)):
         for item in value:
-            yield from _types(item)
+            _check(name, item, path, depth + 1)
+    elif name == 'pipeline' and depth == 0:
+        raise InputError(f'{path}: a step of the pipeline in its config must be a dict, got {value!r}')

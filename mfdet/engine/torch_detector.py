@@ -1,6 +1,7 @@
 """A checkpoint behind the call of :class:`mfdet.runtime.Detector`."""
 
 import torch
+from mmdet.models.detectors import SingleStageDetector
 
 import mfdet.register  # noqa: F401
 from mfdet.engine.inference import load_model
@@ -9,6 +10,7 @@ from mfdet.export.graph import build_graph
 from mfdet.export.metadata import describe
 from mfdet.runtime import Detector
 from mfdet.runtime.detector import check_threads
+from mfdet.runtime.preprocessing import check_preprocessing
 
 
 class TorchDetector(Detector):
@@ -30,8 +32,16 @@ class TorchDetector(Detector):
         model, config, classes = load_model(config, path)
         if threads is not None:
             torch.set_num_threads(threads)
+        if not isinstance(model, SingleStageDetector):
+            raise InputError(f'{path}: is a {type(model).__name__}, must be a detector')
+        try:
+            self.metadata = describe(model, config, classes)
+            check_preprocessing(self.metadata)
+        except InputError:
+            raise
+        except Exception as error:  # the stored config may be wrong in any way
+            raise InputError(f'{path}: its config does not say how to prepare images: {error}') from error
         self._model = _TorchModel(model, device)
-        self.metadata = describe(model, config, classes)
         self.classes = self.metadata['classes']
 
 
@@ -42,7 +52,7 @@ class _TorchModel:
         try:
             self.device = torch.device(device)
             self.graph = build_graph(model).to(self.device)
-        except (RuntimeError, AssertionError) as error:
+        except (RuntimeError, AssertionError, NotImplementedError) as error:
             raise InputError(f'device: {device!r} cannot be used: {str(error).splitlines()[0]}') from error
 
     def run(self, images, sizes):

@@ -110,12 +110,25 @@ class RetinaNetGraph(DetectorGraph):
 
     def __init__(self, model, normalized=True):
         super().__init__(model, normalized)
-        config = model.test_cfg
-        kind = config.nms.get('type', 'nms')
-        if kind != 'nms' or config.nms.get('class_agnostic') or type(model.bbox_head) is not RetinaHead:
-            raise InputError(
-                f'only a RetinaHead with class-wise nms can be exported, got {type(model.bbox_head)}, {config}'
-            )
+        head, config = model.bbox_head, model.test_cfg
+        nms_config = config.get('nms') or {}
+        fits = {
+            'bbox_head must be a RetinaHead with sigmoid': type(head) is RetinaHead and head.use_sigmoid_cls,
+            'bbox_coder.clip_border must be True': getattr(head.bbox_coder, 'clip_border', False),
+            "test_cfg.nms must be dict(type='nms', iou_threshold=...)": nms_config.get('type', 'nms') == 'nms'
+            and set(nms_config) <= {'type', 'iou_threshold'}
+            and 'iou_threshold' in nms_config,
+            'test_cfg.min_bbox_size must be 0': config.get('min_bbox_size', -1) <= 0,
+            'test_cfg.nms_pre must be at least 1': config.get('nms_pre', -1) >= 1,
+            'test_cfg.max_per_img must be from 1 to nms_pre': 1
+            <= config.get('max_per_img', -1)
+            <= config.get('nms_pre', -1),
+        }
+        for condition, holds in fits.items():
+            if not holds:
+                raise InputError(f'{condition} to be exported, got {config}')
+        self.score_thr = config.get('score_thr', 0)
+        self.min_size = config.get('min_bbox_size', -1)
 
     def detect(self, images, valid, extent):
         """See :meth:`DetectorGraph.forward`; valid is not looked at, extent is (B, 1, 4)."""
@@ -124,10 +137,10 @@ class RetinaNetGraph(DetectorGraph):
         levels = [self.candidates(i, *maps) for i, maps in enumerate(zip(*outputs, strict=True))]
         boxes, scores, labels = (torch.cat(parts, 1) for parts in zip(*levels, strict=True))
         boxes = boxes.clamp(min=0).minimum(extent)
-        large = ((boxes[..., 2:] - boxes[..., :2]) > config.min_bbox_size).all(-1)
+        large = ((boxes[..., 2:] - boxes[..., :2]) > self.min_size).all(-1)
         scores = scores * large
         apart = boxes + (labels * (boxes.amax((1, 2)) + 1)[:, None])[..., None]  # classes do not overlap
-        keep = keep_by_nms(apart, scores, config.max_per_img, config.nms.iou_threshold, config.score_thr)
+        keep = keep_by_nms(apart, scores, config.max_per_img, config.nms.iou_threshold, self.score_thr)
         scores, best = (scores * keep).topk(config.max_per_img)
         used = scores > 0
         boxes = boxes.gather(1, best[..., None].expand(-1, -1, 4)) * used[..., None]

@@ -2,6 +2,8 @@
 
 import json
 
+from mmdet.registry import DATASETS
+
 import mfdet
 from mfdet.engine.config import dataset_of
 from mfdet.errors import InputError
@@ -24,17 +26,25 @@ def resize_of(config):
     return dict(scale=list(steps[0]['scale']), keep_ratio=True)
 
 
+def classes_of(config):
+    """Return the class names of a config's test data set if they are known without its files, else None."""
+    dataset = dataset_of(config.test_dataloader)
+    kind = DATASETS.get(dataset.type) if 'type' in dataset else None
+    return (dataset.get('metainfo') or {}).get('classes') or getattr(kind, 'METAINFO', {}).get('classes')
+
+
 def describe(model, config, classes, normalized=True):
     """Return the metadata of an exported detector, see ``docs/export.md``.
 
     Args:
         model: the detector.
         config: its config.
-        classes: class names; None numbers them.
+        classes: class names of the checkpoint; None takes those of the config's data set, or numbers them.
         normalized: whether the graph wants normalised images.
     """
     preprocessor = model.data_preprocessor
     count = model.bbox_head.num_classes
+    classes = classes or classes_of(config)
     return dict(
         format=FORMAT,
         version=mfdet.__version__,

@@ -13,29 +13,25 @@ SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')
 BATCH = 4
 
 
-def calibration_batches(folder, metadata, limit=128):
-    """Return prepared inputs for each few images of a folder.
-
-    Args:
-        folder: with images; the first ``limit`` by name are taken.
-        metadata: of the exported detector.
-
-    Returns:
-        A list of dicts, ``images`` and ``sizes``.
+def calibration_images(folder, limit=128):
+    """Return the paths of the first ``limit`` images of a folder, by name.
 
     Raises:
-        InputError: there is no such folder, no image in it, or one cannot be read.
+        InputError: there is no such folder, or no image in it.
     """
     if not os.path.isdir(folder):
         raise InputError(f'--calibration {folder}: no such folder')
     paths = sorted(entry.path for entry in os.scandir(folder) if entry.name.lower().endswith(SUFFIXES))[:limit]
     if not paths:
         raise InputError(f'--calibration {folder}: it holds no images; name a folder with some of the training images')
-    batches = []
+    return paths
+
+
+def batches_of(paths, metadata):
+    """Yield prepared inputs, ``images`` and ``sizes``, for each few images; one that cannot be read is an error."""
     for start in range(0, len(paths), BATCH):
         images, sizes, _ = collate([read_image(path) for path in paths[start : start + BATCH]], metadata)
-        batches.append(dict(images=images, sizes=sizes))
-    return batches
+        yield dict(images=images, sizes=sizes)
 
 
 def quantized_nodes(model):
@@ -78,11 +74,11 @@ def quantize(source, path, metadata, folder):
         )
     except ImportError as error:
         raise InputError(f'--int8 needs {error.name}: pip install "mfdet[export]"') from error
-    batches = calibration_batches(folder, metadata)
+    paths = calibration_images(folder)
 
     class Reader(CalibrationDataReader):
         def __init__(self):
-            self.batches = iter(batches)
+            self.batches = batches_of(paths, metadata)
 
         def get_next(self):
             return next(self.batches, None)
@@ -100,7 +96,7 @@ def quantize(source, path, metadata, folder):
         weight_type=QuantType.QInt8,
         calibrate_method=CalibrationMethod.MinMax,
     )
-    return len(nodes), sum(len(batch['sizes']) for batch in batches)
+    return len(nodes), len(paths)
 
 
 def score(path, config):

@@ -34,22 +34,25 @@ def predict(model, images, sizes):
     return [(item.bboxes.numpy(), item.scores.numpy(), item.labels.numpy()) for item in found]
 
 
-def compare(expected, actual, box_tolerance, score_tolerance=SCORE_TOLERANCE):
+def compare(expected, actual, box_tolerance, score_tolerance=SCORE_TOLERANCE, capacity=None, score_thr=0.0):
     """Count detections of one image without a partner of the same label, score and box on the other side.
 
-    Detections so close to the least score of either side that they may have been cut off there are let go.
+    A detection may lack its partner only where rounding can have cut that off: at the score threshold, or at the last
+    score of the other side if that side is full.
 
     Args:
-        expected, actual: boxes (N, 4), scores (N,) and labels (N,).
+        expected, actual: boxes (N, 4), scores (N,) and labels (N,), best first.
         box_tolerance, score_tolerance: greatest difference of a coordinate and of a score.
+        capacity: most detections of an image.
+        score_thr: least score of a detection.
 
     Returns:
         The number of detections without a partner, and the greatest difference of coordinates and of scores among
         partners.
     """
-    floor = score_tolerance + max((scores.min() for _, scores, _ in (expected, actual) if len(scores)), default=0)
     unmatched, box_error, score_error = 0, 0.0, 0.0
     for (boxes, scores, labels), (others, other_scores, other_labels) in ((expected, actual), (actual, expected)):
+        cut = other_scores[-1] if len(other_scores) and len(other_scores) == capacity else score_thr
         for box, score, label in zip(boxes, scores, labels, strict=True):
             box_errors = np.abs(others - box).max(1, initial=0)
             score_errors = np.abs(other_scores - score)
@@ -58,7 +61,7 @@ def compare(expected, actual, box_tolerance, score_tolerance=SCORE_TOLERANCE):
                 best = np.flatnonzero(fits)[box_errors[fits].argmin()]
                 box_error = max(box_error, float(box_errors[best]))
                 score_error = max(score_error, float(score_errors[best]))
-            elif score > floor:
+            elif not score <= cut + score_tolerance:
                 unmatched += 1
     return unmatched, box_error, score_error
 
@@ -82,6 +85,7 @@ def verify(model, run, metadata, name, box_tolerance=BOX_TOLERANCE, score_tolera
     """
     pictures = [generate(i, seed=9, size=size, max_objects=6).image for i, size in enumerate(sizes_to_try(metadata))]
     plain = dict(metadata, resize=None)
+    score_thr = model.test_cfg.get('score_thr', 0) if model.test_cfg else 0
     worst, compared = np.zeros(2), 0
     for batch in [[picture] for picture in pictures] + [pictures]:
         images, sizes, _ = collate(batch, plain)
@@ -89,10 +93,15 @@ def verify(model, run, metadata, name, box_tolerance=BOX_TOLERANCE, score_tolera
         outputs = run(images, sizes)
         for i, expected in enumerate(predict(model, normalised, sizes)):
             boxes, scores, labels = (output[i] for output in outputs)
-            used = scores > 0
+            used = ~(scores <= 0)
+            sound = np.isfinite(boxes).all() and np.isfinite(scores).all() and (np.diff(scores) <= 0).all()
+            if not sound:
+                raise InputError(
+                    f'{name} gives scores that do not fall, or numbers that are not finite; nothing was written'
+                )
             actual = boxes[used], scores[used], labels[used]
             tolerance = box_tolerance * max(100, *sizes[i]) / 100
-            unmatched, *errors = compare(expected, actual, tolerance, score_tolerance)
+            unmatched, *errors = compare(expected, actual, tolerance, score_tolerance, len(scores), score_thr)
             if unmatched:
                 raise InputError(
                     f'{name} differs from the PyTorch model: {unmatched} of {len(expected[1])} and {len(actual[1])} '

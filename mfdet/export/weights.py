@@ -17,7 +17,7 @@ def export_weights(state_dict, metadata, path, backbone_only=False):
         InputError: safetensors is missing, or there is no backbone.
     """
     try:
-        from safetensors.torch import save_file
+        from safetensors.torch import save
     except ImportError as error:
         raise InputError('exporting weights needs safetensors: pip install safetensors') from error
     if backbone_only:
@@ -26,4 +26,6 @@ def export_weights(state_dict, metadata, path, backbone_only=False):
         }
         if not state_dict:
             raise InputError('--backbone-only: the checkpoint has no entry that starts with "backbone."')
-    save_file({name: value.contiguous() for name, value in state_dict.items()}, path, metadata={KEY: dumps(metadata)})
+    tensors = {name: value.contiguous() for name, value in state_dict.items()}
+    with open(path, 'wb') as file:  # safetensors' own writer makes files that no other user may read
+        file.write(save(tensors, metadata={KEY: dumps(metadata)}))

@@ -407,3 +407,15 @@ def test_openvino():
     tiny_model.save_openvino(Path('model.xml'))
     assert main(['model.xml', grey('a.png'), '--threads', '1']) == 0
     assert len(results()['annotations']) == 2
+
+
+def test_files_of_another_origin_are_never_overwritten(capsys):
+    Path('photos/sub').mkdir(parents=True)
+    for path in ('photos/a.png', 'photos/sub/a.png'):
+        cv2.imwrite(path, np.full((20, 20, 3), 50, np.uint8))
+    before = Path('photos/a.png').read_bytes()
+    assert main(['model.onnx', 'photos/sub', '--out', 'photos']) == 2
+    assert 'photos/a.png is there already' in capsys.readouterr().err
+    assert Path('photos/a.png').read_bytes() == before
+    for _ in range(2):  # a second run into its own folder is fine
+        assert main(['model.onnx', 'photos/sub', '--out', 'out']) == 0

@@ -168,19 +168,48 @@ def test_weights_load_back_everywhere(trained, tmp_path):
         assert torch.equal(value, model.backbone.state_dict()[name])
 
 
-def test_a_checkpoint_cannot_ask_for_foreign_code(trained, tmp_path):
+def nested(described, path, value):
+    """Set an entry of a stored config; path names the keys below ``config``."""
+    *above, last = path
+    for key in above:
+        described = described.setdefault(key, {})
+    described[last] = value
+
+
+@pytest.mark.parametrize(
+    ('path', 'value', 'says'),
+    [
+        (['model', 'backbone'], dict(type='os.system', command='touch hacked'), "asks for 'os.system' as 'backbone'"),
+        (['model', 'backbone', 'type'], 'nms', "asks for 'nms' as 'backbone'"),
+        (['model', 'backbone', '_scope_'], 'nms', "has '_scope_' in 'backbone'"),
+        (['model', 'backbone', 'init_cfg'], dict(type='Pretrained', checkpoint='x'), "has 'init_cfg' in 'backbone'"),
+        (['model', 'bbox_head', 'extra'], [dict(type='AnchorGenerator')], "asks for 'AnchorGenerator' as 'extra'"),
+        (['model', 'type'], None, "asks for None as 'model'"),
+        (['model'], 'RetinaNet', 'holds no config'),
+        (['pipeline'], 'Resize', 'must be a list'),
+        (['pipeline'], ['Resize'], 'must be a dict'),
+        (['pipeline'], [dict(type='LoadProposals')], "asks for 'LoadProposals' as 'pipeline'"),
+        (['model', 'backbone', 'arch'], 'huge', 'arch must be one of'),
+        (['model', 'backbone', 'wrong_option'], 1, 'its model cannot be built'),
+        (['model', 'data_preprocessor', 'mean'], None, 'holds_anything'),
+    ],
+)
+def test_a_checkpoint_can_name_only_what_mfdet_is_made_of(trained, tmp_path, path, value, says):
     _, config, checkpoint = trained
-    path = tmp_path / 'weights.safetensors'
-    assert run(config, checkpoint, '--format', 'weights', '--output', path) == 0
-    stored = read_checkpoint(path)
+    file = tmp_path / 'weights.safetensors'
+    assert run(config, checkpoint, '--format', 'weights', '--output', file) == 0
+    stored = read_checkpoint(file)
     described = stored['meta']['mfdet']
-    described['config']['model']['backbone'] = dict(type='os.system', command='touch hacked')
+    nested(described['config'], path, value)
     evil = tmp_path / 'evil.pth'
     torch.save(dict(state_dict=stored['state_dict'], meta=dict(mfdet=described)), evil)
-    with pytest.raises(InputError, match=r"evil\.pth: its config asks for 'os\.system'"):
+    with pytest.raises(InputError, match=r'evil\.pth' if says == 'holds_anything' else says):
         load_detector(evil)
+
+
+def test_weights_without_a_config_say_so(trained):
     with pytest.raises(InputError, match='holds no config'):
-        load_detector(checkpoint)
+        load_detector(trained[2])
 
 
 def test_a_failed_check_leaves_no_file(trained, tmp_path, monkeypatch, capsys):

@@ -54,7 +54,13 @@ def test_what_cannot_be_exported_is_named(trained):
         kind = model.test_cfg.nms
         try:
             kind['type'] = 'soft_nms'
-            with pytest.raises(InputError, match='only a RetinaHead with class-wise nms'):
+            with pytest.raises(InputError, match=r"test_cfg.nms must be dict\(type='nms'"):
                 build_graph(model)
         finally:
             kind['type'] = 'nms'
+        for option, value in (('min_bbox_size', 12), ('nms_pre', -1), ('max_per_img', 51)):
+            kept = model.test_cfg[option]
+            model.test_cfg[option] = value
+            with pytest.raises(InputError, match='to be exported'):
+                build_graph(model)
+            model.test_cfg[option] = kept

@@ -26,10 +26,15 @@ def test_each_difference_is_counted_from_both_sides(other):
     assert compare(ONE, other, 0.01)[0] == 2
 
 
-def test_a_missing_detection_counts_unless_it_was_the_last():
-    first, last = (tuple(array[part] for array in ONE) for part in (slice(1), slice(1, 2)))
+def test_a_missing_detection_counts_unless_it_may_have_been_cut_off():
+    first, last, none = (tuple(array[part] for array in ONE) for part in (slice(1), slice(1, 2), slice(0)))
     assert compare(ONE, last, 0.01)[0] == 1
-    assert compare(ONE, first, 0.01)[0] == 0  # the one of least score may have been cut off
+    assert compare(ONE, first, 0.01)[0] == 1
+    assert compare(ONE, none, 0.01)[0] == 2
+    assert compare(none, ONE, 0.01)[0] == 2
+    assert compare(ONE, first, 0.01, score_thr=0.59995)[0] == 0  # just above the threshold
+    assert compare(ONE, first, 0.01, capacity=1)[0] == 0  # the other side was full
+    assert compare(ONE, last, 0.01, capacity=1)[0] == 1  # and yet the better one should be there
 
 
 def test_small_differences_are_measured():
@@ -64,5 +69,18 @@ def test_a_wrong_export_fails_loudly(trained):
     assert compared > 20
     with pytest.raises(InputError, match='wrong differs from the PyTorch model'):
         verify(model, lambda *inputs: run(*inputs, shift=0.01), metadata, 'wrong')
+    for spoil in (
+        lambda outputs: tuple(part[:, ::-1] for part in outputs),
+        lambda outputs: tuple(part * np.nan for part in outputs),
+    ):
+        with pytest.raises(InputError, match='scores that do not fall, or numbers that are not finite'):
+            verify(model, lambda *inputs, spoil=spoil: spoil(run(*inputs)), metadata, 'wrong')
+
+    def best_alone(images, sizes):
+        boxes, scores, labels = run(images, sizes)
+        return boxes, scores * (np.arange(scores.shape[1]) < 1), labels
+
+    with pytest.raises(InputError, match='wrong differs from the PyTorch model'):
+        verify(model, best_alone, metadata, 'wrong')
     with pytest.raises(InputError, match='batch of 3'):  # right alone, wrong in a batch
         verify(model, lambda *inputs: run(*inputs, shift=0.01 * (len(inputs[0]) > 1)), metadata, 'wrong')
