@@ -15,7 +15,7 @@ env_cfg = dict(
 )
 # For TensorBoard or Weights & Biases add dict(type='TensorboardVisBackend') or dict(type='WandbVisBackend').
 vis_backends = [dict(type='LocalVisBackend')]
-visualizer = dict(type='DetLocalVisualizer', vis_backends=vis_backends, name='visualizer')
+visualizer = dict(type='DetLocalVisualizer', vis_backends=vis_backends)  # unnamed: each run has its own
 log_processor = dict(type='LogProcessor', window_size=50, by_epoch=True)
 log_level = 'INFO'
 load_from = None
