@@ -57,6 +57,7 @@ def build_config(args, results_dir):
     from mfdet.engine.checkpoint import checkpoint_classes
     from mfdet.engine.config import check_data, evaluators_of, load_config, set_classes, set_data
     from mfdet.engine.exported_model import exported_config
+    from mfdet.weights import read_checkpoint
 
     config = load_config(args.config, args.cfg_options)
     if 'bbox_head' not in config.model or not config.get('test_dataloader'):
@@ -70,7 +71,7 @@ def build_config(args, results_dir):
         config.test_dataloader.batch_size = args.batch_size
     backend = backend_of(args)
     if backend == 'torch':
-        classes = checkpoint_classes(args.checkpoint)
+        classes = checkpoint_classes(read_checkpoint(args.checkpoint), args.checkpoint)
     else:
         config.model, metadata = exported_config(args.checkpoint, config)
         classes = metadata['classes']

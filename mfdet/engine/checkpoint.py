@@ -68,13 +68,16 @@ class PlainCheckpointHook(Hook):
             hub['log_scalars'] = {name: HistoryBuffer(*values) for name, values in hub['log_scalars'].items()}
 
 
-def checkpoint_classes(path):
+def checkpoint_classes(checkpoint, path):
     """Return the class names stored in a checkpoint, in the order of its labels; None if it names none.
 
+    Args:
+        checkpoint: of :func:`mfdet.weights.read_checkpoint`.
+        path: its file name, for the message.
+
     Raises:
-        InputError: the file cannot be read safely, or its class names are malformed.
+        InputError: its class names are malformed.
     """
-    checkpoint = read_checkpoint(path)
     meta = checkpoint.get('meta') if isinstance(checkpoint, dict) else None
     dataset_meta = meta.get('dataset_meta') if isinstance(meta, dict) else None
     classes = dataset_meta.get('classes') if isinstance(dataset_meta, dict) else None

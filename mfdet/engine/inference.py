@@ -11,12 +11,12 @@ from mfdet.errors import InputError
 from mfdet.weights import check_state_dict, convert_official, is_official, read_checkpoint, state_dict_of
 
 
-def load_model(config_file, checkpoint, options=None):
+def load_model(config_file, path, options=None):
     """Build a detector or classifier and load its weights, on the CPU, in evaluation mode.
 
     Args:
         config_file: config of the training; None for the one in the checkpoint.
-        checkpoint: checkpoint of the training, or its export as ``weights``; its classes size the heads. For a
+        path: checkpoint of the training, or its export as ``weights``; its classes size the heads. For a
             classifier also a released ``mobile-former-*.pth.tar``.
         options: dict of overrides, as of ``--cfg-options``.
 
@@ -26,11 +26,9 @@ def load_model(config_file, checkpoint, options=None):
     Raises:
         InputError: a file is missing or wrong, or the weights do not fit the config.
     """
-    classes = checkpoint_classes(checkpoint)
-    if config_file is None:
-        config = stored_config(read_checkpoint(checkpoint), checkpoint)
-    else:
-        config = load_config(config_file, options)
+    checkpoint = read_checkpoint(path)
+    classes = checkpoint_classes(checkpoint, path)
+    config = stored_config(checkpoint, path) if config_file is None else load_config(config_file, options)
     if classes:
         set_num_classes(config.model, len(classes))
     if config.model.get('backbone'):
@@ -41,13 +39,13 @@ def load_model(config_file, checkpoint, options=None):
     except InputError:
         raise
     except Exception as error:  # a config may be wrong in any way
-        source = config_file or f'the config in {checkpoint}'
+        source = config_file or f'the config in {path}'
         raise InputError(f'{source}: its model cannot be built: {type(error).__name__}: {error}') from error
-    weights = state_dict_of(read_checkpoint(checkpoint), checkpoint)
+    weights = state_dict_of(checkpoint, path)
     if is_official(weights):
         weights = convert_official(weights)
     shapes = {name: value.shape for name, value in model.state_dict().items()}
-    check_state_dict(weights, shapes, checkpoint, f'the model of {config_file or "its own config"}')
+    check_state_dict(weights, shapes, path, f'the model of {config_file or "its own config"}')
     model.load_state_dict(weights)
     return model.eval(), config, classes
 

@@ -13,6 +13,7 @@ from torch import nn
 
 from mfdet.errors import InputError
 from mfdet.models import E2EMobileFormer, MobileFormerClassifier
+from mfdet.models.e2e_detector import inside
 
 
 @torch.library.custom_op('mfdet::keep_by_nms', mutates_args=())
@@ -42,13 +43,6 @@ def keep_by_nms(
 @keep_by_nms.register_fake
 def _(boxes, scores, max_output, iou_threshold, score_threshold):
     return torch.empty_like(scores, dtype=torch.bool)
-
-
-def valid_of(images, sizes):
-    """Return bool (B, 1, H, W), True inside the images of a padded batch; sizes (B, 2) are heights and widths."""
-    rows = torch.arange(images.shape[2], device=images.device) < sizes[:, 0, None]
-    columns = torch.arange(images.shape[3], device=images.device) < sizes[:, 1, None]
-    return (rows[:, :, None] & columns[:, None, :])[:, None]
 
 
 class DetectorGraph(nn.Module):
@@ -83,7 +77,7 @@ class DetectorGraph(nn.Module):
             boxes (B, N, 4) xyxy in pixels, clipped to the image; scores (B, N), best first, and labels int64 (B, N);
             unused rows are 0.
         """
-        valid = valid_of(images, sizes)
+        valid = inside(sizes, images)
         if not self.normalized:
             images = images[:, [2, 1, 0]] if self.flip else images
             images = (images - self.mean) / self.std * valid

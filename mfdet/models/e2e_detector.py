@@ -9,6 +9,18 @@ from mmdet.registry import MODELS
 from mfdet.errors import InputError
 
 
+def inside(sizes, x):
+    """Return bool (B, 1, H, W), True inside the images of a padded batch.
+
+    Args:
+        sizes: (B, 2), height and width of each image.
+        x: the batch (B, 3, H, W).
+    """
+    rows = torch.arange(x.shape[2], device=x.device) < sizes[:, 0, None]
+    columns = torch.arange(x.shape[3], device=x.device) < sizes[:, 1, None]
+    return (rows[:, :, None] & columns[:, None, :])[:, None]
+
+
 def valid_mask(data_samples, x):
     """Tell image from padding in a batch.
 
@@ -19,14 +31,10 @@ def valid_mask(data_samples, x):
     Returns:
         bool (B, 1, H, W), True inside the images; None if no image is padded.
     """
-    height, width = x.shape[-2:]
-    shapes = [sample.metainfo['img_shape'][:2] for sample in data_samples]
-    if all(tuple(shape) == (height, width) for shape in shapes):
+    shapes = [tuple(sample.metainfo['img_shape'][:2]) for sample in data_samples]
+    if all(shape == tuple(x.shape[-2:]) for shape in shapes):
         return None
-    heights, widths = torch.tensor(shapes, device=x.device).T
-    rows = torch.arange(height, device=x.device) < heights[:, None]
-    columns = torch.arange(width, device=x.device) < widths[:, None]
-    return (rows[:, :, None] & columns[:, None, :])[:, None]
+    return inside(torch.tensor(shapes, device=x.device), x)
 
 
 @MODELS.register_module()

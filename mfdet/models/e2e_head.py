@@ -17,13 +17,9 @@ from torch import nn
 
 from mfdet.errors import InputError
 from mfdet.layers import Mobile, MobileFormerBlock
-from mfdet.layers.mobile import halve, zero_padding
+from mfdet.layers.mobile import BN, halve, pointwise, zero_padding
+from mfdet.layers.position import CODE, PositionCode, align_position_codes, map_extent
 from mfdet.models.matcher import HungarianMatcher
-
-BN = dict(type='BN')
-# Position codes of maps and queries: waves of 0.1 to 2 periods over the image. With DETR's temperature of 10000 most
-# channels hardly change over it.
-CODE = dict(temperature=20, scale=4 * math.pi)
 
 
 @dataclasses.dataclass
@@ -76,62 +72,6 @@ def grid_boxes(count, size=0.3):
     return torch.tensor(boxes)
 
 
-def align_position_codes(mobile_to_former, gain=1.0, noise=0.3):
-    """Initialise the queries of Mobile→Former so that a query's position code attends to its place in the map.
-
-    A channel of the map's code (:class:`PositionCode`) is given that channel of the query's code which has the nearest
-    frequency; the random weights are scaled down to ``noise`` of what they were.
-    """
-    weight = mobile_to_former.query.weight.data.mul_(noise)  # (C, d)
-    heads, dim = mobile_to_former.heads, weight.shape[1] // 2  # a code is half y and half x
-    by_axis = weight.view(
-        heads, 2, -1, 2, dim
-    )  # (head, axis of the map, its channels, axis of the query, its channels)
-    channels = torch.arange(by_axis.shape[2])
-    pairs = (channels // 2 * dim / len(channels)).round().long().clamp(max=dim // 2 - 1)  # sine and cosine alternate
-    for axis in range(2):
-        by_axis[:, axis, channels, axis, 2 * pairs + channels % 2] += gain
-
-
-def map_extent(x, valid):
-    """Return width and height of each image in cells of a map x (B, C, H, W), (B or 1, 2) float32."""
-    if valid is None:
-        return torch.tensor([[x.shape[-1], x.shape[-2]]], dtype=torch.float32, device=x.device)
-    return torch.stack([valid[:, 0, 0].sum(-1), valid[:, 0, :, 0].sum(-1)], -1).float()
-
-
-class PositionCode(nn.Module):
-    """2-D sine code of a map, the whole of it for each attention head.
-
-    Args:
-        channels: channels C of the map, divisible by 4 · heads.
-        heads: attention heads of Mobile→Former, which split the channels.
-    """
-
-    def __init__(self, channels, heads=2):
-        super().__init__()
-        self.heads = heads
-        self.features = channels // (2 * heads)
-
-    def forward(self, x, extent):
-        """Compute the code of a map.
-
-        Args:
-            x: the map (B, C, H, W).
-            extent: width and height of each image in cells of this map, which need not be whole, (B or 1, 2). So
-                a place of the image has the same code at every scale.
-
-        Returns:
-            (B or 1, C, H, W).
-        """
-        height, width = x.shape[-2:]
-        columns = torch.arange(width, device=x.device) + 0.5
-        rows = torch.arange(height, device=x.device) + 0.5
-        cells = torch.stack(torch.broadcast_tensors(columns, rows[:, None]), -1).flatten(0, 1)  # (H·W, 2)
-        code = coordinate_to_encoding(cells / extent[:, None], self.features, **CODE)  # (B, H·W, C / heads)
-        return code.transpose(1, 2).unflatten(-1, (height, width)).repeat(1, self.heads, 1, 1).to(x.dtype)
-
-
 class UpConv(nn.Module):
     """From one scale to the next: bilinear ×2, cut to the next map's size, 3×3 convolution, plus the projected map.
 
@@ -144,7 +84,7 @@ class UpConv(nn.Module):
     def __init__(self, in_channels, lateral_channels, out_channels):
         super().__init__()
         self.conv = ConvModule(in_channels, out_channels, 3, padding=1, norm_cfg=BN, act_cfg=None)
-        self.lateral = ConvModule(lateral_channels, out_channels, 1, norm_cfg=BN, act_cfg=None)
+        self.lateral = pointwise(lateral_channels, out_channels)
 
     def forward(self, x, lateral, valid=None):
         """Enlarge and add.
@@ -297,10 +237,7 @@ class MobileFormerHead(DETRHead):
         for in_channels, channels, depth, ratio in zip(
             layout['in_channels'], layout['channels'], layout['num_blocks'], layout['ratios'], strict=True
         ):
-            if previous is None:
-                entry = ConvModule(in_channels, channels, 1, norm_cfg=BN, act_cfg=None)
-            else:
-                entry = UpConv(previous, in_channels, channels)
+            entry = pointwise(in_channels, channels) if previous is None else UpConv(previous, in_channels, channels)
             self.entries.append(entry)
             self.codes.append(PositionCode(channels))
             last = len(self.stages) == len(layout['channels']) - 1
@@ -365,11 +302,9 @@ class MobileFormerHead(DETRHead):
         """
         queries = queries or self.own_queries(feats[0].shape[0])
         features, positions = queries.features, queries.positions
-        masks = [valid]
+        masks, extents = [valid], [map_extent(feats[0], valid)]
         for _ in feats[1:]:
             masks.append(halve(masks[-1]))
-        extents = [map_extent(feats[0], valid)]
-        for _ in feats[1:]:
             extents.append(extents[-1] / 2)
         drivers = queries.groups[0] if len(queries.groups) > 1 else None
         outputs = []  # after each block, (q^f, q^f + q^p)

@@ -4,18 +4,19 @@ from mmcv.ops import nms
 from mmdet.structures import DetDataSample
 
 from mfdet.errors import InputError
-from mfdet.export.graph import build_graph, keep_by_nms, valid_of
+from mfdet.export.graph import build_graph, keep_by_nms
+from mfdet.models.e2e_detector import inside
 
 SIZES = torch.tensor([[96, 70], [50, 128], [33, 40]])
 
 
 def make_batch(normalized=True):
     torch.manual_seed(1)
-    raw = torch.randint(256, (3, 3, 96, 128)).float() * valid_of(torch.empty(3, 3, 96, 128), SIZES)
+    raw = torch.randint(256, (3, 3, 96, 128)).float() * inside(SIZES, torch.empty(3, 3, 96, 128))
     if not normalized:
         return raw
     mean, std = torch.tensor([[123.675, 116.28, 103.53], [58.395, 57.12, 57.375]]).view(2, 3, 1, 1)
-    return (raw[:, [2, 1, 0]] - mean) / std * valid_of(raw, SIZES)
+    return (raw[:, [2, 1, 0]] - mean) / std * inside(SIZES, raw)
 
 
 @pytest.mark.parametrize('normalized', [True, False])

@@ -7,7 +7,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from mfdet.errors import InputError
 from mfdet.models import MobileFormerHead
-from mfdet.models.e2e_head import PositionCode, Queries, UpConv, grid_boxes
+from mfdet.models.e2e_head import Queries, UpConv, grid_boxes
 
 SMALL = dict(
     num_classes=5, in_channels=[8, 12, 16], channels=[32, 24, 16], num_blocks=[2, 1, 1], query_dim=32, num_queries=12,
@@ -137,22 +137,6 @@ def test_up_conv_cuts_to_odd_sizes_and_keeps_constants():
     up_conv = UpConv(3, 4, 5).eval()
     assert up_conv(torch.ones(1, 3, 4, 3), torch.ones(1, 4, 7, 5)).shape == (1, 5, 7, 5)
     torch.testing.assert_close(up_conv.upsample(torch.full((1, 1, 2, 3), 7.0)), torch.full((1, 1, 4, 6), 7.0))
-
-
-def test_position_code_is_that_of_the_place_in_the_image():
-    code_of = PositionCode(16)
-    extent = torch.tensor([[6.0, 4.0]])
-    code = code_of(torch.empty(1, 16, 4, 6), extent)
-    assert code.shape == (1, 16, 4, 6)
-    torch.testing.assert_close(code[:, :8], code[:, 8:])  # each head has all of it
-    padded = code_of(torch.empty(1, 16, 8, 8), extent)
-    torch.testing.assert_close(padded[..., :4, :6], code)
-    flat = code[0, :8].flatten(1)
-    assert torch.cdist(flat.T, flat.T).add(torch.eye(24)).min() > 1e-2  # no two places have the same
-    # A map of three times the cells has the same centres at every third of them.
-    extent = torch.tensor([[3.5, 2.5]])
-    few, many = code_of(torch.empty(1, 16, 3, 4), extent), code_of(torch.empty(1, 16, 9, 12), 3 * extent)
-    torch.testing.assert_close(many[..., 1::3, 1::3], few)
 
 
 @pytest.mark.parametrize('count', [1, 7, 25, 100, 300])
