@@ -71,12 +71,11 @@ def check_options(args):
             raise InputError(
                 f'--{option.replace("_", "-")} goes with --format {" or ".join(formats)}, not {args.format}'
             )
-
-    if args.int8 and not args.calibration:
-        raise InputError('--int8 needs --calibration DIR, a folder with some of the training images')
     if args.int8:
+        if not args.calibration:
+            raise InputError('--int8 needs --calibration DIR, a folder with some of the training images')
         calibration_images(args.calibration)
-    if args.calibration and not args.int8:
+    elif args.calibration:
         raise InputError('--calibration goes with --int8')
 
 
@@ -90,24 +89,25 @@ def export_detector(args, model, config, classes, folder):
 
     normalized = not args.preprocess
     metadata = describe(model, config, classes, normalized)
-    path = os.path.join(folder, 'model.onnx')
-    export_onnx(build_graph(model, normalized), metadata, path)
-    names = ['model.onnx']
     tolerances = {}
-    if args.format == 'openvino':
-        path = os.path.join(folder, 'model.xml')
-        convert_to_openvino(os.path.join(folder, 'model.onnx'), metadata, path, args.fp16)
-        names = ['model.bin', 'model.xml']
-        if args.fp16:  # weights of 11 bits cannot agree to 1e-4
-            tolerances = dict(box_tolerance=1.0, score_tolerance=0.02)
-    box_error, score_error, compared = verify(model, Detector(path).run, metadata, args.output, **tolerances)
+    if args.fp16:  # weights of 11 bits cannot agree to 1e-4
+        tolerances = dict(box_tolerance=1.0, score_tolerance=0.02)
+
+    def write_and_verify(stem):
+        path = os.path.join(folder, f'{stem}.onnx')
+        export_onnx(build_graph(model, normalized), metadata, path)
+        if args.format == 'openvino':
+            source, path = path, os.path.join(folder, f'{stem}.xml')
+            convert_to_openvino(source, metadata, path, args.fp16)
+        return path, verify(model, Detector(path).run, metadata, args.output, **tolerances)
+
+    path, (box_error, score_error, compared) = write_and_verify('model')
     if not compared:  # nothing scored above the threshold: compare without one, then keep the file with it
-        probe = os.path.join(folder, 'probe.onnx')
         threshold = model.test_cfg.score_thr
         model.test_cfg.score_thr = model.bbox_head.test_cfg.score_thr = 0.0
-        export_onnx(build_graph(model, normalized), metadata, probe)
-        box_error, score_error, compared = verify(model, Detector(probe).run, metadata, args.output)
+        _, (box_error, score_error, compared) = write_and_verify('probe')
         model.test_cfg.score_thr = model.bbox_head.test_cfg.score_thr = threshold
+    names = ['model.bin', 'model.xml'] if args.format == 'openvino' else ['model.onnx']
     line = (
         f'{compared} detections agree with PyTorch, alone and in batches of different sizes: '
         f'boxes within {box_error:.1e} pixels, scores within {score_error:.1e}'

@@ -226,6 +226,30 @@ def test_a_failed_check_leaves_no_file(trained, tmp_path, monkeypatch, capsys):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_model_that_finds_nothing_is_compared_without_its_threshold(trained, tmp_path, monkeypatch, capsys):
+    model, config, checkpoint = trained
+    if 'score_thr' not in model.test_cfg:
+        pytest.skip('queries have no threshold')
+    written, compared = [], iter([0, 7])
+
+    def write(source, metadata, path, half):
+        for name in (path, path.replace('.xml', '.bin')):
+            open(name, 'w').close()
+
+    def check(model, run, metadata, name, **tolerances):
+        written.append((run, model.test_cfg.score_thr, model.bbox_head.test_cfg.score_thr))
+        return 0.0, 0.0, next(compared)
+
+    monkeypatch.setattr('mfdet.export.onnx.export_onnx', lambda graph, metadata, path: open(path, 'w').close())
+    monkeypatch.setattr('mfdet.export.onnx.convert_to_openvino', write)
+    monkeypatch.setattr('mfdet.runtime.Detector', lambda path: type('Nothing', (), {'run': path[-9:]}))
+    monkeypatch.setattr('mfdet.export.verify.verify', check)
+    assert run(config, checkpoint, '--format', 'openvino', '--output', tmp_path / 'a.xml') == 0
+    assert written == [('model.xml', 0.05, 0.05), ('probe.xml', 0.0, 0.0)]
+    assert '7 detections agree' in capsys.readouterr().out
+    assert sorted(item.name for item in tmp_path.iterdir()) == ['a.bin', 'a.xml']
+
+
 @pytest.mark.parametrize(
     ('options', 'says'),
     [
