@@ -32,7 +32,8 @@ def count_complexity(model, shape, forward=None):
     Returns:
         Complexity: totals, and (params, madds) for each top-level module in ``parts``.
     """
-    model = model.to('meta').eval().requires_grad_(False)
+    model = model.to('meta').requires_grad_(False)
+    model.eval()  # of some networks in mmdet it returns nothing
     counter = FlopCounterMode(display=False)
     relu_madds = 0
 
