@@ -1,6 +1,7 @@
 """Export a trained model: weights (safetensors), ONNX or OpenVINO, checked against the PyTorch model."""
 
 import argparse
+import copy
 import importlib.util
 import os
 import tempfile
@@ -32,6 +33,13 @@ def build_parser():
     )
     parser.add_argument('--preprocess', action='store_true', help='put normalisation and channel order into the graph')
     parser.add_argument('--fp16', action='store_true', help='OpenVINO: weights in half precision')
+    parser.add_argument(
+        '--fixed-size',
+        type=int,
+        nargs=2,
+        metavar=('H', 'W'),
+        help='for single images of this size alone, in pixels, others being fitted in; it is faster',
+    )
     parser.add_argument('--backbone-only', action='store_true', help="weights: the backbone's alone")
     parser.add_argument('--int8', action='store_true', help='ONNX: quantise the convolutions, and report the AP')
     parser.add_argument('--calibration', metavar='DIR', help='--int8: folder with some of the training images')
@@ -64,6 +72,7 @@ def check_options(args):
     for option, formats in (
         ('preprocess', ('onnx', 'openvino')),
         ('fp16', ('openvino',)),
+        ('fixed_size', ('onnx', 'openvino')),
         ('backbone_only', ('weights',)),
         ('int8', ('onnx',)),
     ):
@@ -71,6 +80,10 @@ def check_options(args):
             raise InputError(
                 f'--{option.replace("_", "-")} goes with --format {" or ".join(formats)}, not {args.format}'
             )
+    if args.fixed_size and (min(args.fixed_size) < 32 or any(side % 32 for side in args.fixed_size)):
+        raise InputError(f'--fixed-size takes multiples of 32 pixels, got {args.fixed_size[0]} {args.fixed_size[1]}')
+    if args.fixed_size and args.int8:
+        raise InputError('--int8 does not go with --fixed-size')
     if args.int8:
         if not args.calibration:
             raise InputError('--int8 needs --calibration DIR, a folder with some of the training images')
@@ -81,6 +94,7 @@ def check_options(args):
 
 def export_detector(args, model, config, classes, folder):
     """Write a detector into a folder, verify it there, and return the names of its files and a line about it."""
+    from mfdet.export.channels_last import channels_last
     from mfdet.export.graph import build_graph
     from mfdet.export.metadata import describe
     from mfdet.export.onnx import convert_to_openvino, export_onnx
@@ -88,14 +102,15 @@ def export_detector(args, model, config, classes, folder):
     from mfdet.runtime import Detector
 
     normalized = not args.preprocess
-    metadata = describe(model, config, classes, normalized)
+    metadata = describe(model, config, classes, normalized, args.fixed_size)
     tolerances = {}
     if args.fp16:  # weights of 11 bits cannot agree to 1e-4
         tolerances = dict(box_tolerance=1.0, score_tolerance=0.02)
 
     def write_and_verify(stem):
         path = os.path.join(folder, f'{stem}.onnx')
-        export_onnx(build_graph(model, normalized), metadata, path)
+        source = model if args.format == 'onnx' else channels_last(copy.deepcopy(model), bool(args.fixed_size))
+        export_onnx(build_graph(source, normalized), metadata, path, optimize=args.format == 'onnx')
         if args.format == 'openvino':
             source, path = path, os.path.join(folder, f'{stem}.xml')
             convert_to_openvino(source, metadata, path, args.fp16)
@@ -147,6 +162,7 @@ def quantized(args, config, metadata, source, path):
 
 def export_classifier(args, model, config, classes, folder):
     """Write a classifier; see :func:`export_detector`."""
+    from mfdet.export.channels_last import channels_last
     from mfdet.export.graph import build_graph
     from mfdet.export.metadata import describe_classifier
     from mfdet.export.onnx import convert_to_openvino, export_onnx
@@ -154,7 +170,8 @@ def export_classifier(args, model, config, classes, folder):
 
     metadata = describe_classifier(config, classes)
     path = os.path.join(folder, 'model.onnx')
-    export_onnx(build_graph(model), metadata, path)
+    source = model if args.format == 'onnx' else channels_last(copy.deepcopy(model))
+    export_onnx(build_graph(source), metadata, path, optimize=args.format == 'onnx')
     if args.format == 'openvino':
         import openvino
 
@@ -209,8 +226,10 @@ def main(argv=None):
         set_data(config, args.data_root, val=data_pair(args, 'val'))
         check_data(config, ('test',))
     classifier = isinstance(model, MobileFormerClassifier)
-    if classifier and (args.preprocess or args.int8 or args.backbone_only):
-        raise InputError('--preprocess, --int8 and --backbone-only are for detectors, this is a classifier')
+    if classifier and (args.preprocess or args.int8 or args.backbone_only or args.fixed_size):
+        raise InputError(
+            '--preprocess, --int8, --fixed-size and --backbone-only are for detectors, this is a classifier'
+        )
     export = export_classifier if classifier else export_detector
     if args.format == 'weights':
         export = export_model_weights

@@ -57,6 +57,8 @@ class DetectorGraph(nn.Module):
         InputError: an option of the model's ``test_cfg`` cannot be exported.
     """
 
+    outputs = ('boxes', 'scores', 'labels')
+
     def __init__(self, model, normalized=True):
         super().__init__()
         self.model = model
@@ -167,6 +169,8 @@ class RetinaNetGraph(DetectorGraph):
 
 class ClassifierGraph(nn.Module):
     """:class:`mfdet.models.MobileFormerClassifier`: normalised images (B, 3, H, W) to logits (B, K)."""
+
+    outputs = ('logits',)
 
     def __init__(self, model):
         super().__init__()

@@ -33,7 +33,7 @@ def classes_of(config):
     return (dataset.get('metainfo') or {}).get('classes') or getattr(kind, 'METAINFO', {}).get('classes')
 
 
-def describe(model, config, classes, normalized=True):
+def describe(model, config, classes, normalized=True, fixed_size=None):
     """Return the metadata of an exported detector, see ``docs/export.md``.
 
     Args:
@@ -41,6 +41,7 @@ def describe(model, config, classes, normalized=True):
         config: its config.
         classes: class names of the checkpoint; None takes those of the config's data set, or numbers them.
         normalized: whether the graph wants normalised images.
+        fixed_size: (height, width) that the graph takes alone, or None for any.
     """
     preprocessor = model.data_preprocessor
     count = model.bbox_head.num_classes
@@ -57,6 +58,7 @@ def describe(model, config, classes, normalized=True):
         std=preprocessor.std.flatten().tolist(),
         pad_divisor=max(32, preprocessor.pad_size_divisor),
         resize=resize_of(config),
+        **(dict(fixed_size=list(fixed_size)) if fixed_size else {}),
     )
 
 

@@ -38,15 +38,16 @@ def _keep_by_nms():
     return convert
 
 
-def export_onnx(graph, metadata, path):
+def export_onnx(graph, metadata, path, optimize=True):
     """Write a graph as one ONNX file.
 
-    Height and width may be any multiples of 32, up to 8192 pixels, the batch any size.
+    Height and width may be any multiples of 32, up to 8192 pixels, the batch any size, unless they are fixed.
 
     Args:
         graph: of :func:`mfdet.export.graph.build_graph`.
-        metadata: dict for the file's metadata.
+        metadata: dict for the file's metadata; with ``fixed_size``, [H, W], the file takes single images of that size.
         path: the file; it is replaced if it exists.
+        optimize: let the exporter simplify the graph; no use for OpenVINO, which does so better and sooner.
 
     Raises:
         InputError: a package is missing.
@@ -61,11 +62,13 @@ def export_onnx(graph, metadata, path):
     batch = torch.export.Dim('batch', min=1, max=1024)
     height, width = (torch.export.Dim(name, min=1, max=256) for name in ('rows', 'columns'))
     shapes = dict(images={0: batch, 2: 32 * height, 3: 32 * width})
-    inputs, outputs = (torch.randn(3, 3, 96, 64),), ['logits']  # three different numbers: equal ones would be merged
+    inputs = (torch.randn(3, 3, 96, 64),)  # three different numbers: equal ones would be merged
     if not isinstance(graph, ClassifierGraph):
         shapes['sizes'] = {0: batch}
         inputs = (*inputs, torch.tensor([[96, 50], [70, 64], [50, 60]]))
-        outputs = ['boxes', 'scores', 'labels']
+    names = list(shapes)
+    if metadata.get('fixed_size'):
+        shapes, inputs = None, (torch.randn(1, 3, *metadata['fixed_size']), *(value[:1] for value in inputs[1:]))
     graph = graph.eval().requires_grad_(False)
     with quiet():
         program = torch.onnx.export(
@@ -74,8 +77,9 @@ def export_onnx(graph, metadata, path):
             dynamo=True,
             dynamic_shapes=shapes,
             opset_version=OPSET,
-            input_names=list(shapes),
-            output_names=outputs,
+            optimize=optimize,
+            input_names=names,
+            output_names=list(graph.outputs),
             custom_translation_table={torch.ops.mfdet.keep_by_nms.default: _keep_by_nms()},
         )
     program.model.metadata_props[KEY] = dumps(metadata)

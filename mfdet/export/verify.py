@@ -13,9 +13,11 @@ BOX_TOLERANCE = 1e-3  # pixels, for each 100 pixels of the longer side
 
 
 def sizes_to_try(metadata):
-    """Return three (height, width): the test size, an odd one and a small one."""
+    """Return three (height, width): the test size, an odd one and a small one; of a fixed size, that as well."""
     resize = metadata['resize'] or dict(scale=[96, 96], keep_ratio=True)
-    height, width = resized_shape(3, 4, resize)
+    height, width = resized_shape(3, 4, resize, metadata.get('fixed_size'))
+    if metadata.get('fixed_size'):
+        return [tuple(metadata['fixed_size']), (height, width), (height * 5 // 8 | 1, width * 7 // 8 | 1)]
     return [(height, width), (height * 5 // 8 | 1, width * 7 // 8 | 1), (max(33, height // 2), max(40, width // 3))]
 
 
@@ -90,6 +92,9 @@ def verify(model, run, metadata, name, box_tolerance=BOX_TOLERANCE, score_tolera
     for batch in [[picture] for picture in pictures] + [pictures]:
         images, sizes, _ = collate(batch, plain)
         normalised = collate(batch, dict(plain, normalized=True))[0]
+        if metadata.get('fixed_size'):  # RetinaNet sees padding, so both get as much of it
+            below, right = np.subtract(metadata['fixed_size'], normalised.shape[2:])
+            normalised = np.pad(normalised, ((0, 0), (0, 0), (0, below), (0, right)))
         outputs = run(images, sizes)
         for i, expected in enumerate(predict(model, normalised, sizes)):
             boxes, scores, labels = (output[i] for output in outputs)

@@ -111,6 +111,26 @@ class Detector:
             InputError: the backend cannot run the model on them.
         """
         images, sizes = np.ascontiguousarray(images, np.float32), np.ascontiguousarray(sizes, np.int64)
+        fixed = self.metadata.get('fixed_size')
+        if fixed:
+            outputs = [
+                self._run(self._pad(image, fixed), size[None]) for image, size in zip(images, sizes, strict=True)
+            ]
+            return tuple(map(np.concatenate, zip(*outputs, strict=True)))
+        return self._run(images, sizes)
+
+    def _pad(self, image, fixed):
+        """Return image (3, H, W) as a batch (1, 3, *fixed), padded with 0."""
+        if image.shape[1] > fixed[0] or image.shape[2] > fixed[1]:
+            raise InputError(
+                f'{self.path}: takes images of {fixed[0]}×{fixed[1]} (height × width) at most, got '
+                f'{image.shape[1]}×{image.shape[2]}; export it with a larger --fixed-size, or without one'
+            )
+        batch = np.zeros((1, len(image), *fixed), np.float32)
+        batch[0, :, : image.shape[1], : image.shape[2]] = image
+        return batch
+
+    def _run(self, images, sizes):
         try:
             return self._model.run(images, sizes)
         except Exception as error:  # onnxruntime's errors have no other base class

@@ -1,5 +1,7 @@
 """What the test pipeline of mmdet does to an image (resize, normalise, pad), in NumPy and OpenCV."""
 
+import math
+
 import cv2
 import numpy as np
 
@@ -19,7 +21,10 @@ def check_preprocessing(metadata):
         raise InputError(f"'normalized' must be true or false, not {metadata.get('normalized')!r}")
     if 'resize' not in metadata:
         raise InputError("'resize' is missing; null means that images keep their size")
-    resized_shape(1, 1, metadata['resize'])
+    fixed = metadata.get('fixed_size')
+    if fixed is not None and not (isinstance(fixed, list) and len(fixed) == 2 and all(map(_is_count, fixed))):
+        raise InputError(f"'fixed_size' must be a height and a width, whole numbers from 1 up, not {fixed!r}")
+    resized_shape(1, 1, metadata['resize'], fixed)
     if not metadata['normalized']:
         return
     if metadata.get('channel_order') not in ('rgb', 'bgr'):
@@ -32,13 +37,15 @@ def check_preprocessing(metadata):
         raise InputError(f"'std' must not hold 0, got {metadata['std']!r}")
 
 
-def resized_shape(height, width, resize):
+def resized_shape(height, width, resize, fixed_size=None):
     """Return the (height, width) that an image is resized to, as by mmdet's ``Resize(keep_ratio=True)``.
 
     Args:
         height, width: of the image, in pixels.
         resize: the metadata's ``resize``, a dict of ``scale`` and ``keep_ratio``, or None to keep the size. The long
             side becomes at most the greater number of the scale, the short side at most the smaller.
+        fixed_size: the metadata's ``fixed_size``, the (height, width) that the model takes alone; an image that would
+            be larger is made to fit.
 
     Returns:
         Height and width in pixels, at least 1.
@@ -46,14 +53,16 @@ def resized_shape(height, width, resize):
     Raises:
         InputError: ``resize`` is no such dict, or does not keep the ratio of the sides.
     """
+    fit = min(fixed_size[0] / height, fixed_size[1] / width) if fixed_size else math.inf
     if resize is None:
-        return height, width
+        factor = min(1, fit)
+        return max(1, int(height * factor + 0.5)), max(1, int(width * factor + 0.5))
     if not isinstance(resize, dict) or resize.get('keep_ratio') is not True:
         raise InputError(f'\'resize\' must keep the ratio of the sides ("keep_ratio": true), got {resize!r}')
     scale = resize.get('scale')
     if not (isinstance(scale, list | tuple) and len(scale) == 2 and all(_is_count(side) for side in scale)):
         raise InputError(f"'scale' of 'resize' must be two whole numbers from 1 up, not {scale!r}")
-    factor = min(max(scale) / max(height, width), min(scale) / min(height, width))
+    factor = min(max(scale) / max(height, width), min(scale) / min(height, width), fit)
     # mmdet would make the short side of a very long image 0 pixels, and fail.
     return max(1, int(height * factor + 0.5)), max(1, int(width * factor + 0.5))
 
@@ -69,7 +78,7 @@ def prepare(image, metadata):
         float32 (3, h, w) and the scale factors (w / W, h / H).
     """
     height, width = image.shape[:2]
-    new_height, new_width = resized_shape(height, width, metadata['resize'])
+    new_height, new_width = resized_shape(height, width, metadata['resize'], metadata.get('fixed_size'))
     pixels = cv2.resize(image, (new_width, new_height), interpolation=cv2.INTER_LINEAR).astype(np.float32)
     if metadata['normalized']:
         if metadata['channel_order'] == 'rgb':

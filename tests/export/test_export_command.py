@@ -123,7 +123,9 @@ def test_int8_keeps_what_is_found(onnx_file, data, tmp_path):
 
 def test_int8_that_loses_too_much_is_not_written(trained, onnx_file, data, tmp_path, monkeypatch, capsys):
     _, config, checkpoint = trained
-    monkeypatch.setattr('mfdet.export.onnx.export_onnx', lambda graph, metadata, path: shutil.copy(onnx_file, path))
+    monkeypatch.setattr(
+        'mfdet.export.onnx.export_onnx', lambda graph, metadata, path, optimize: shutil.copy(onnx_file, path)
+    )
     aps = iter([0.5, 0.48])
     monkeypatch.setattr('mfdet.export.quantize.score', lambda path, config: next(aps))
     inside = ['--preprocess'] if not Detector(onnx_file).metadata['normalized'] else []
@@ -148,6 +150,31 @@ def test_openvino_from_the_same_graph(trained, onnx_file, tmp_path, half, tolera
     picture = np.random.default_rng(0).integers(256, size=(80, 100, 3), dtype=np.uint8)
     expected = Detector(onnx_file)(picture)
     np.testing.assert_allclose(detector(picture).scores[:5], expected.scores[:5], atol=tolerance)
+
+
+def test_a_fixed_size_takes_smaller_images_and_batches(trained, onnx_file, tmp_path, capsys):
+    pytest.importorskip('openvino')
+    model, config, checkpoint = trained
+    path = tmp_path / 'fixed.xml'
+    assert run(config, checkpoint, '--format', 'openvino', '--output', path, '--fixed-size', 128, 160) == 0
+    assert 'agree with PyTorch' in capsys.readouterr().out
+    detector = Detector(path)
+    assert detector.metadata['fixed_size'] == [128, 160]
+    pictures = [
+        np.random.default_rng(i).integers(256, size=(*size, 3), dtype=np.uint8)
+        for i, size in enumerate([(80, 100), (60, 300), (300, 60)])
+    ]
+    found = detector(pictures, batch_size=3)
+    assert all(len(item) for item in found)
+    tall = found[2].boxes
+    assert tall[:, 2].max() <= 60
+    assert 100 < tall[:, 3].max() <= 300
+    if type(model).__name__ == 'E2EMobileFormer':  # masks padding, so the size it is padded to makes no difference
+        expected = Detector(onnx_file)(pictures[:2])
+        for one, other in zip(found, expected, strict=False):
+            np.testing.assert_allclose(one.scores, other.scores, atol=1e-4)
+    with pytest.raises(InputError, match=r'takes images of 128×160 .* at most, got 160×128'):
+        detector.run(np.zeros((1, 3, 160, 128)), [[160, 128]])
 
 
 def test_weights_load_back_everywhere(trained, tmp_path):
@@ -218,7 +245,9 @@ def test_a_failed_check_leaves_no_file(trained, tmp_path, monkeypatch, capsys):
     def fail(*args, **kwargs):
         raise InputError('detector.onnx differs from the PyTorch model')
 
-    monkeypatch.setattr('mfdet.export.onnx.export_onnx', lambda graph, metadata, path: open(path, 'w').close())
+    monkeypatch.setattr(
+        'mfdet.export.onnx.export_onnx', lambda graph, metadata, path, optimize: open(path, 'w').close()
+    )
     monkeypatch.setattr('mfdet.runtime.Detector', lambda path: type('Nothing', (), {'run': None}))
     monkeypatch.setattr('mfdet.export.verify.verify', fail)
     assert run(config, checkpoint, '--format', 'onnx', '--output', tmp_path / 'detector.onnx') == 2
@@ -240,7 +269,9 @@ def test_a_model_that_finds_nothing_is_compared_without_its_threshold(trained, t
         written.append((run, model.test_cfg.score_thr, model.bbox_head.test_cfg.score_thr))
         return 0.0, 0.0, next(compared)
 
-    monkeypatch.setattr('mfdet.export.onnx.export_onnx', lambda graph, metadata, path: open(path, 'w').close())
+    monkeypatch.setattr(
+        'mfdet.export.onnx.export_onnx', lambda graph, metadata, path, optimize: open(path, 'w').close()
+    )
     monkeypatch.setattr('mfdet.export.onnx.convert_to_openvino', write)
     monkeypatch.setattr('mfdet.runtime.Detector', lambda path: type('Nothing', (), {'run': path[-9:]}))
     monkeypatch.setattr('mfdet.export.verify.verify', check)
@@ -261,6 +292,8 @@ def test_a_model_that_finds_nothing_is_compared_without_its_threshold(trained, t
         (['--format', 'onnx', '--output', 'a.onnx', '--calibration', '.'], '--calibration goes with --int8'),
         (['--format', 'onnx', '--output', 'a.onnx', '--int8', '--calibration', 'nowhere'], 'nowhere: no such folder'),
         (['--format', 'onnx', '--output', 'a.onnx', '--backbone-only'], '--backbone-only goes with --format weights'),
+        (['--format', 'onnx', '--output', 'a.onnx', '--fixed-size', '100', '64'], '--fixed-size takes multiples of 32'),
+        (['--format', 'weights', '--output', 'a.safetensors', '--fixed-size', '64', '64'], '--fixed-size goes with'),
     ],
 )
 def test_mistakes_end_with_one_sentence_and_2(capsys, options, says):

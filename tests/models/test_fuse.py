@@ -1,0 +1,100 @@
+"""Rewrites for inference: the same numbers, from layers that are computed in another way."""
+
+import copy
+
+import pytest
+import torch
+from mmdet.registry import MODELS
+from mmengine.registry import init_default_scope
+
+import mfdet.register  # noqa: F401
+from mfdet.benchmark.straightforward import straightforward
+from mfdet.export.channels_last import channels_last
+from mfdet.layers import DynamicReLU
+from mfdet.models import MobileFormer
+from mfdet.models.fuse import InStrips, fuse, in_strips, leaky_relu, slopes
+
+
+def backbone(arch, spatial_aware):
+    """A backbone whose BatchNorms and dynamic ReLUs are not at their first values."""
+    torch.manual_seed(0)
+    model = MobileFormer(arch, spatial_aware_dyrelu=spatial_aware).eval()
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_(std=0.2)
+            module.running_var.uniform_(0.5, 2)
+            module.bias.data.normal_(std=0.2)
+        elif isinstance(module, DynamicReLU):
+            module.expand.bias.data.normal_(std=3)  # some coefficients at their bounds
+    return model
+
+
+def rewritten(model, form, monkeypatch):
+    """A copy of a model in one of the forms, its maps cut into several strips even where they are small."""
+    monkeypatch.setattr('mfdet.export.channels_last.STRIP_SIZE', 3000)
+    monkeypatch.setattr(InStrips.__init__, '__defaults__', (3000,))
+    model = copy.deepcopy(model)
+    if form == 'straightforward':
+        return straightforward(model)
+    return fuse(model) if form == 'fuse' else channels_last(model, fixed_size=form == 'channels last, strips')
+
+
+FORMS = ['fuse', 'channels last', 'channels last, strips']
+
+
+@pytest.mark.parametrize('form', [*FORMS, 'straightforward'])
+@pytest.mark.parametrize(('arch', 'spatial_aware'), [('96m', False), ('96m', True), ('26m', False)])
+def test_a_rewritten_backbone_gives_the_same_maps(arch, spatial_aware, form, monkeypatch):
+    if form == 'straightforward' and spatial_aware:
+        pytest.skip('the straightforward form is written for spatial-shared dynamic ReLU alone')
+    model = backbone(arch, spatial_aware)
+    other = rewritten(model, form, monkeypatch)
+    for shape in ((2, 3, 96, 160), (1, 3, 75, 101)):
+        images = torch.randn(shape)
+        for expected, actual in zip(model(images), other(images), strict=True):
+            torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-4)
+    assert all(a.abs().max() > 0.1 for a in model(images))
+
+
+@pytest.mark.parametrize('form', FORMS)
+def test_a_rewritten_detector_masks_padding_as_before(form, monkeypatch):
+    init_default_scope('mmdet')
+    config = dict(
+        type='E2EMobileFormer',
+        backbone=dict(type='MobileFormer', arch='26m', out_indices=(1, 2, 3), spatial_aware_dyrelu=True),
+        bbox_head=dict(
+            type='MobileFormerHead', num_classes=3, in_channels=[24, 64, 96], channels=[32, 24, 16],
+            num_blocks=[1, 2, 1], query_dim=32, num_queries=15, expand_ratio=2,
+        ),
+    )  # fmt: skip
+    model = MODELS.build(config).eval()
+    for parameter in model.bbox_head.parameters():
+        parameter.data += 0.05 * torch.randn_like(parameter)
+    other = rewritten(model, form, monkeypatch)
+    images = torch.randn(2, 3, 96, 128)
+    valid = torch.ones(2, 1, 96, 128, dtype=torch.bool)
+    valid[1, :, 60:] = valid[1, :, :, 90:] = False
+    images *= valid
+    for a, b in zip(
+        *(m.bbox_head(m.backbone(images, valid=valid), valid[..., ::8, ::8]) for m in (model, other)), strict=True
+    ):
+        torch.testing.assert_close(b, a, rtol=1e-4, atol=1e-4)
+
+
+def test_strips_leave_no_seams_and_a_small_halo_does():
+    convolution = torch.nn.Conv2d(2, 3, 3, padding=1)
+    x = torch.randn(1, 2, 30, 9)
+    for count in (1, 2, 7):
+        torch.testing.assert_close(in_strips(convolution, [x], count), convolution(x))
+    assert not torch.allclose(in_strips(convolution, [x], 3, halo=0), convolution(x))
+    halving = torch.nn.Sequential(torch.nn.Conv2d(2, 3, 3, stride=2, padding=1), torch.nn.Conv2d(3, 3, 3, padding=1))
+    torch.testing.assert_close(in_strips(halving, [x], 4, stride=2, halo=2), halving(x))
+
+
+def test_a_dynamic_relu_is_a_scale_and_a_leaky_relu():
+    act = DynamicReLU(5, 8)
+    act.expand.bias.data.normal_(std=3)
+    act.expand.bias.data[0], act.expand.bias.data[5] = -9, -9  # a1 = 0, a2 = -1: no positive slope
+    x, tokens = torch.randn(2, 5, 4, 4), torch.randn(2, 6, 8)
+    scale, slope = slopes(act, tokens)
+    torch.testing.assert_close(leaky_relu(x * scale[..., None, None], slope), act(x, tokens))
