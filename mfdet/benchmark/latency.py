@@ -1,0 +1,132 @@
+"""Latency of backbones over image sizes (Mobile-Former, Figure 5), on each runtime."""
+
+import copy
+import os
+import tempfile
+
+import torch
+
+from mfdet.benchmark import runtimes
+from mfdet.benchmark.peers import build_backbone
+from mfdet.benchmark.straightforward import straightforward
+from mfdet.benchmark.timing import by_turns, multiply_adds_per_second
+from mfdet.complexity import count_complexity
+from mfdet.export.channels_last import channels_last
+from mfdet.models import MobileFormer
+from mfdet.models.fuse import fuse
+
+COLUMNS = ('model', 'size', 'runtime', 'ms', 'ratio', 'of the limit')
+
+
+def forms(name, backbone, size, chosen, folder, threads):
+    """Return the functions to time for one backbone: runtime to function.
+
+    Mobile-Former runs in the form made for the runtime; 'straightforward' is the same model without, in eager torch.
+    """
+    own = isinstance(backbone, MobileFormer)
+    images = torch.randn(1, 3, size, size)
+    arrays = dict(images=images.numpy())
+    found = {}
+    if 'eager' in chosen:
+        if own:
+            plain = straightforward(copy.deepcopy(backbone))
+            found['straightforward'] = runtimes.eager(runtimes.LastMap(plain), (images,), threads)
+        model = fuse(copy.deepcopy(backbone)) if own else backbone
+        found['eager'] = runtimes.eager(runtimes.LastMap(model), (images,), threads)
+    if 'compile' in chosen:
+        found['compile'] = runtimes.compiled(runtimes.LastMap(copy.deepcopy(backbone)), (images,), threads)
+    if 'onnxruntime' in chosen:
+        path = runtimes.onnx_file(runtimes.LastMap(copy.deepcopy(backbone)), folder, name)
+        found['onnxruntime'] = runtimes.onnxruntime(path, arrays, threads)
+    if 'openvino' in chosen:
+        graph = copy.deepcopy(backbone)
+        if own:
+            path = runtimes.onnx_file(
+                runtimes.LastMap(channels_last(graph, fixed_size=True)),
+                folder,
+                f'{name}-{size}',
+                (size, size),
+                optimize=False,
+            )
+        else:
+            path = runtimes.onnx_file(runtimes.LastMap(graph), folder, name)
+        found['openvino'] = runtimes.openvino(path, arrays, threads)
+    return found
+
+
+def measure_latency(names, sizes, chosen, threads, repeats, reference, progress=print):
+    """Time backbones at several square sizes.
+
+    Args:
+        names: keys of :data:`mfdet.benchmark.peers.BACKBONES`.
+        sizes: sides in pixels.
+        chosen: names of :data:`mfdet.benchmark.runtimes.RUNTIMES`.
+        threads: CPU threads.
+        repeats: timed runs of each.
+        reference: the model whose best runtime the ratios are to.
+        progress: called with a line now and then.
+
+    Returns:
+        Rows with the keys of :data:`COLUMNS`, and notes on what was left out and on the limit.
+    """
+    torch.set_num_threads(threads)
+    rate = multiply_adds_per_second()
+    backbones, notes = {}, [f'Limit: the multiply-adds at {rate / 1e9:.1f} G/s, which a product of large matrices has.']
+    for name in names:
+        built = build_backbone(name)
+        if isinstance(built, str):
+            notes.append(f'{built}.')
+            progress(built)
+        else:
+            backbones[name] = built
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for size in sizes:
+            functions = {}
+            for name, backbone in backbones.items():
+                progress(f'{size} px: preparing {name}')
+                for runtime, function in forms(name, backbone, size, chosen, folder, threads).items():
+                    functions[name, runtime] = function
+            seconds = by_turns(functions, repeats)
+            fastest = {name: min(seconds[key] for key in seconds if key[0] == name) for name in backbones}
+            for (name, runtime), spent in seconds.items():
+                limit = count_complexity(copy.deepcopy(backbones[name]), (size, size)).madds / rate
+                row = {
+                    'model': name,
+                    'size': size,
+                    'runtime': runtime,
+                    'ms': 1e3 * spent,
+                    'of the limit': limit / spent,
+                }
+                row['ratio'] = spent / fastest[reference] if reference in fastest else None
+                rows.append(row)
+    return rows, notes
+
+
+def plot_latency(rows, reference, path):
+    """Draw the best latency of each model over the size, and below it the ratio to the reference; write a PNG file."""
+    import matplotlib
+
+    matplotlib.use('Agg')
+    from matplotlib import pyplot
+
+    best = {}
+    for row in rows:
+        if row['runtime'] != 'straightforward':
+            curve = best.setdefault(row['model'], {})
+            curve[row['size']] = min(row['ms'], curve.get(row['size'], row['ms']))
+    figure, (above, below) = pyplot.subplots(2, 1, sharex=True, figsize=(7, 7), height_ratios=(2, 1))
+    for name, curve in best.items():
+        sizes = sorted(curve)
+        above.plot(sizes, [curve[size] for size in sizes], marker='o', label=name)
+        if reference in best:
+            below.plot(sizes, [curve[size] / best[reference][size] for size in sizes], marker='o')
+    above.set(ylabel='latency in ms, best runtime', yscale='log')
+    above.legend()
+    below.set(xlabel='side of the image in pixels', ylabel=f'ratio to {reference}', yscale='log')
+    for axes in (above, below):
+        axes.grid(alpha=0.3, which='both')
+    figure.tight_layout()
+    os.makedirs(os.path.dirname(path) or '.', exist_ok=True)
+    figure.savefig(path, dpi=120)
+    pyplot.close(figure)

@@ -1,0 +1,111 @@
+"""One function of an image batch, run by each runtime, ready to be timed."""
+
+import os
+
+import torch
+
+from mfdet.errors import InputError
+from mfdet.export.graph import ClassifierGraph
+from mfdet.export.onnx import export_onnx
+
+RUNTIMES = ('eager', 'compile', 'onnxruntime', 'openvino')
+
+
+class LastMap(ClassifierGraph):
+    """A backbone as a graph: images to its last map."""
+
+    outputs = ('map',)
+
+    def forward(self, images):
+        """Return the map (B, C, H', W')."""
+        maps = self.model(images)
+        return maps[-1] if isinstance(maps, (tuple, list)) else maps
+
+
+def onnx_file(graph, folder, name, size=None, optimize=True):
+    """Write a graph as ``name.onnx`` into a folder unless it is there already; return the path.
+
+    Args:
+        graph: module with the names of its outputs in ``outputs``.
+        folder, name: see above.
+        size: (height, width) of the images that the file is made for; None for any.
+        optimize: see :func:`mfdet.export.onnx.export_onnx`.
+    """
+    path = os.path.join(folder, f'{name}.onnx')
+    if not os.path.exists(path):
+        export_onnx(graph, dict(version='0', fixed_size=size), path, optimize)
+    return path
+
+
+def eager(graph, inputs, threads):
+    """Return a function that runs a module on a tuple of tensors."""
+    torch.set_num_threads(threads)
+    graph.eval().requires_grad_(False)
+
+    def run():
+        with torch.inference_mode():
+            return graph(*inputs)
+
+    return run
+
+
+def compiled(graph, inputs, threads):
+    """As :func:`eager` by ``torch.compile``, with the weights as constants; it needs a C++ compiler."""
+    torch._inductor.config.freezing = True
+    torch.set_num_threads(threads)
+    function = torch.compile(graph.eval().requires_grad_(False))
+
+    def run():
+        with torch.no_grad():
+            return function(*inputs)
+
+    return run
+
+
+def onnxruntime(path, inputs, threads):
+    """Return a function that runs an ONNX file by onnxruntime on a dict of arrays, specialised for their shapes."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 4
+    for name, size in free_dimensions(path, inputs).items():
+        options.add_free_dimension_override_by_name(name, size)
+    session = onnxruntime.InferenceSession(path, options, providers=['CPUExecutionProvider'])
+    return lambda: session.run(None, inputs)
+
+
+def free_dimensions(path, inputs):
+    """Return the sizes that the named dimensions of an ONNX file's inputs take for a dict of arrays."""
+    import onnx
+
+    graph = onnx.load(path, load_external_data=False).graph
+    return {
+        dimension.dim_param: size
+        for value in graph.input
+        for dimension, size in zip(value.type.tensor_type.shape.dim, inputs[value.name].shape, strict=True)
+        if dimension.dim_param
+    }
+
+
+def openvino(path, inputs, threads):
+    """Return a function that runs an ONNX file by OpenVINO in float32; otherwise as :func:`onnxruntime`."""
+    import openvino
+
+    core = openvino.Core()
+    model = core.read_model(path)
+    model.reshape({name: list(array.shape) for name, array in inputs.items()})
+    options = {'INFERENCE_PRECISION_HINT': 'f32', 'INFERENCE_NUM_THREADS': threads, 'PERFORMANCE_HINT': 'LATENCY'}
+    request = core.compile_model(model, 'CPU', options).create_infer_request()
+    return lambda: request.infer(inputs)
+
+
+def check_runtimes(names):
+    """Check the names of runtimes.
+
+    Raises:
+        InputError: one is not known.
+    """
+    unknown = sorted(set(names) - set(RUNTIMES))
+    if unknown:
+        raise InputError(f'--runtimes: there is no {unknown[0]!r}, choose of {", ".join(RUNTIMES)}')

@@ -1,0 +1,117 @@
+"""tools/benchmark.py: small runs of everything it measures, so that none of it rots."""
+
+import json
+
+import pytest
+
+from mfdet.benchmark.evaluation import generate
+from mfdet.benchmark.peers import MobileNetV3Large, build_backbone
+from mfdet.benchmark.timing import by_turns, markdown
+from mfdet.commands import benchmark
+
+
+def run(folder, *args):
+    code = benchmark.main([*map(str, args), '--repeats', '1', '--out', str(folder)])
+    return code, json.loads((folder / f'{args[0]}.json').read_text())
+
+
+def test_mobilenet_v3_large_is_the_known_one():
+    model = MobileNetV3Large()
+    assert sum(parameter.numel() for parameter in model.parameters()) == 2_971_952  # torchvision's without classifier
+
+
+def test_functions_are_called_by_turns():
+    calls = []
+    medians = by_turns({'a': lambda: calls.append('a'), 'b': lambda: calls.append('b')}, repeats=3, warmup=2)
+    assert ''.join(calls) == 'aabb' + 'ababab'
+    assert set(medians) == {'a', 'b'}
+    assert min(medians.values()) >= 0
+
+
+def test_a_table_shows_what_is_missing():
+    assert markdown(['a', 'b'], [dict(a=0.12345, b=1234.5), dict(a=1)]).splitlines()[2:] == [
+        '| 0.123 | 1234 |',
+        '| 1 | – |',
+    ]
+
+
+def test_a_missing_package_is_named(monkeypatch):
+    monkeypatch.setitem(__import__('sys').modules, 'torchvision', None)
+    assert 'ShuffleNetV2 is left out: it needs torchvision' in build_backbone('ShuffleNetV2')
+
+
+def test_latency(tmp_path):
+    names = ['Mobile-Former-214M', 'MobileNetV3-Large']
+    code, report = run(tmp_path, 'latency', '--sizes', 64, '--models', *names, '--runtimes', 'eager')
+    assert code == 0
+    rows = report['rows']
+    assert [(row['model'], row['runtime']) for row in rows] == [
+        (names[0], 'straightforward'),
+        (names[0], 'eager'),
+        (names[1], 'eager'),
+    ]
+    assert rows[2]['ratio'] == 1
+    assert all(row['ms'] > 0 for row in rows)
+    assert rows[0]['ratio'] == pytest.approx(rows[0]['ms'] / rows[2]['ms'])
+    assert (tmp_path / 'latency.png').stat().st_size > 0
+    assert report['machine']['threads'] == 1
+    assert 'torch' in report['machine']
+
+
+def test_latency_of_exported_files(tmp_path):
+    pytest.importorskip('onnxruntime')
+    pytest.importorskip('openvino')
+    options = ['--sizes', 64, '--models', 'MobileNetV2', '--reference', 'MobileNetV2', '--runtimes']
+    code, report = run(tmp_path, 'latency', *options, 'onnxruntime', 'openvino')
+    assert code == 0
+    assert [row['runtime'] for row in report['rows']] == ['onnxruntime', 'openvino']
+
+
+def test_limit(tmp_path):
+    code, report = run(tmp_path, 'limit', '--sizes', 224, '--models', 'Mobile-Former-214M')
+    assert code == 0
+    (row,) = report['rows']
+    assert row['MAdds G'] == pytest.approx(0.201, abs=1e-3)  # 214M without the classifier
+
+
+def test_detectors(tmp_path):
+    options = ['--models', 'configs/cpu/e2e_mf26m.py', '--shape', 64, 96, '--runtimes', 'eager']
+    code, report = run(tmp_path, 'detectors', *options)
+    assert code == 0
+    assert report['rows'][0]['ratio'] == 1
+
+
+def test_training(tmp_path):
+    code, report = run(tmp_path, 'train', '--models', 'configs/cpu/e2e_mf26m.py', '--size', 64, '--batch-size', 2)
+    assert code == 0
+    (row,) = report['rows']
+    parts = row['data'] + row['forward'] + row['backward'] + row['optimizer']
+    assert 0.9 < parts <= 1.001
+    assert 0 < row['matching'] < row['forward']
+
+
+def test_both_evaluators_are_given_the_same(tmp_path):
+    pytest.importorskip('faster_coco_eval')
+    code, report = run(tmp_path, 'eval', '--images', 20, '--classes', 3)
+    assert code == 0
+    first, second = report['rows']
+    assert first['AP'] == pytest.approx(second['AP'], abs=1e-9)
+    assert 0.1 < first['AP'] < 0.9
+    truth, detections = generate(20, 3)
+    assert len(detections) >= 20 * 50 > len(truth['annotations'])
+
+
+@pytest.mark.parametrize(
+    ('options', 'says'),
+    [
+        (['latency', '--sizes', '100'], '--sizes must be multiples of 32'),
+        (['latency', '--runtimes', 'tflite'], "--runtimes: there is no 'tflite'"),
+        (['latency', '--models', 'VGG'], '--models VGG: the backbones are Mobile-Former-508M'),
+        (['train', '--models', 'nowhere.py'], '--models nowhere.py: is neither a config file nor one of RetinaNet-R18'),
+        (['eval', '--repeats', '0'], '--repeats must be at least 1'),
+        (['eval', '--threads', '1000'], 'threads must be a whole number'),
+    ],
+)
+def test_mistakes_end_with_one_sentence_and_2(options, says, capsys):
+    assert benchmark.main(options) == 2
+    assert says in capsys.readouterr().err
