@@ -5,6 +5,7 @@ import mfdet.data.shapes_dataset
 import mfdet.engine.checkpoint
 import mfdet.engine.draw
 import mfdet.engine.exported_model
+import mfdet.engine.loop
 import mfdet.engine.report
 import mfdet.evaluation.metric
 import mfdet.models  # noqa: F401

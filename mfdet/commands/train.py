@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import sys
 from pathlib import Path
 
 from mfdet.commands._run import check_environment, command, program
@@ -85,6 +86,15 @@ def build_parser():
     parser.add_argument('--resume', nargs='?', const='auto', metavar='CKPT', help='go on from CKPT or the latest')
     parser.add_argument('--amp', action='store_true', help='automatic mixed precision')
     parser.add_argument('--auto-scale-lr', action='store_true', help="scale the rate to the batch, from the config's")
+    parser.add_argument('--allow-bad-boxes', action='store_true', help='leave out wrong boxes in place of stopping')
+    parser.add_argument(
+        '--save-every', type=int, metavar='N', help='a checkpoint every N iterations too (default: epochs)'
+    )
+    parser.add_argument(
+        '--on-nonfinite',
+        choices=('stop', 'skip'),
+        help='what a loss or gradient that is not finite does (default: stop)',
+    )
     add_common_options(parser)
     return parser
 
@@ -95,7 +105,7 @@ def build_config(args):
     Raises:
         InputError: an option, the config or the data is wrong.
     """
-    from mfdet.engine.config import check_data, load_config, set_data
+    from mfdet.engine.config import check_data, check_training_annotations, load_config, set_data
 
     config = load_config(args.config, args.cfg_options)
     train, val = data_pair(args, 'train'), data_pair(args, 'val')
@@ -105,6 +115,7 @@ def build_config(args):
         )
     set_data(config, args.data_root, train, val)
     check_data(config, ('train', 'val'))
+    check_training_annotations(config, args.allow_bad_boxes)
     prepare(config, args)
     if args.backbone_weights:
         config.model.backbone.init_cfg = dict(type='Pretrained', checkpoint=args.backbone_weights)
@@ -115,17 +126,24 @@ def build_config(args):
             raise InputError('--amp needs a GPU, and there is none; leave it out to train on the CPU in float32')
         config.optim_wrapper.type = 'AmpOptimWrapper'
         config.optim_wrapper.loss_scale = 'dynamic'
+    if args.save_every is not None:
+        if args.save_every < 1:
+            raise InputError(f'--save-every must be at least 1 iteration, got {args.save_every}')
+        config.custom_hooks = [
+            *config.get('custom_hooks', []),
+            dict(type='IterationCheckpointHook', interval=args.save_every),
+        ]
+    if args.on_nonfinite:
+        config.train_cfg.on_nonfinite = args.on_nonfinite
     if args.auto_scale_lr:
         if 'base_batch_size' not in config.get('auto_scale_lr', {}):
             raise InputError(f'--auto-scale-lr needs auto_scale_lr = dict(base_batch_size=...) in {args.config}')
         config.auto_scale_lr.enable = True
     if args.resume:
-        from mmengine.runner import find_latest_checkpoint
-
-        from mfdet.engine.checkpoint import check_resumable
+        from mfdet.engine.checkpoint import check_resumable, latest_checkpoint
 
         config.resume = True
-        config.load_from = find_latest_checkpoint(config.work_dir) if args.resume == 'auto' else args.resume
+        config.load_from = latest_checkpoint(config.work_dir) if args.resume == 'auto' else args.resume
         if config.load_from is None:
             raise InputError(f'--resume: {config.work_dir} holds no checkpoint yet; leave --resume out to start anew')
         check_resumable(config.load_from)
@@ -139,6 +157,7 @@ def main(argv=None):
     args = build_parser().parse_args(argv)
     config = build_config(args)
     import mfdet.register  # noqa: F401
+    from mfdet.engine.loop import Stopped
     from mfdet.engine.runner import ConsoleRunner
 
     runner = ConsoleRunner.from_cfg(config)
@@ -146,4 +165,9 @@ def main(argv=None):
         runner.logger.info(
             'The backbone starts from scratch; --backbone-weights FILE starts it from released ImageNet weights'
         )
-    runner.train()
+    try:
+        runner.train()
+    except Stopped as stop:
+        print(f'\n{stop}', file=sys.stderr)
+        return 143  # what a shell says of SIGTERM
+    return 0

@@ -7,6 +7,8 @@ import os
 
 from mmdet.registry import DATASETS
 
+from mfdet.data.check import box_problem
+from mfdet.data.sampling import SeededItems
 from mfdet.errors import InputError
 
 with contextlib.redirect_stdout(io.StringIO()):  # mmdet prints lines about a package that nothing here needs
@@ -26,17 +28,29 @@ class _CocoByName(COCO):
 
 
 @DATASETS.register_module()
-class MfdetCocoDataset(CocoDataset):
+class MfdetCocoDataset(SeededItems, CocoDataset):
     """mmdet's ``CocoDataset`` in which label ``i`` is always the category named ``metainfo['classes'][i]``.
 
     mmdet numbers labels by the order of the categories in each annotation file, so that two files with the same
     categories in another order swap classes in silence.
+
+    Args:
+        allow_bad_boxes: leave out annotations whose box is no box with an area; others outside the image are left out
+            by mmdet.
+        others: of mmdet's ``CocoDataset``.
     """
 
     COCOAPI = _CocoByName
 
+    def __init__(self, *args, allow_bad_boxes=False, **kwargs):
+        self.allow_bad_boxes = allow_bad_boxes
+        super().__init__(*args, **kwargs)
+
     def parse_data_info(self, raw_data_info):
         """Parse an image's annotations; a missing ``area`` is that of the box, as in the evaluation."""
+        if self.allow_bad_boxes:
+            kept = [item for item in raw_data_info['raw_ann_info'] if box_problem(item.get('bbox')) is None]
+            raw_data_info = dict(raw_data_info, raw_ann_info=kept)
         for annotation in raw_data_info['raw_ann_info']:
             annotation.setdefault('area', annotation['bbox'][2] * annotation['bbox'][3])
         return super().parse_data_info(raw_data_info)

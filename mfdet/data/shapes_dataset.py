@@ -4,12 +4,13 @@ from mmcv.transforms import BaseTransform
 from mmdet.datasets import BaseDetDataset
 from mmdet.registry import DATASETS, TRANSFORMS
 
+from mfdet.data.sampling import SeededItems
 from mfdet.data.shapes import CLASSES, DIAMETERS, generate, layout
 from mfdet.errors import InputError
 
 
 @DATASETS.register_module()
-class ShapesDataset(BaseDetDataset):
+class ShapesDataset(SeededItems, BaseDetDataset):
     """Generated shapes (:mod:`mfdet.data.shapes`) with ground truth; :class:`GenerateShapes` makes the images.
 
     Annotations are made once, when the data set is loaded. ``img_path`` is a mere name, and image ids count from 1 as

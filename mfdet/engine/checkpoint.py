@@ -1,6 +1,9 @@
 """Checkpoints of plain containers and tensors: they load with ``weights_only=True``, for test and for resume."""
 
 import os
+import re
+import sys
+from pathlib import Path
 
 from mmdet.registry import HOOKS
 from mmengine.hooks import Hook
@@ -86,6 +89,36 @@ def checkpoint_classes(checkpoint, path):
     ):
         raise InputError(f'{path}: its class names are no list of strings')
     return classes
+
+
+def latest_checkpoint(folder):
+    """Return the newest checkpoint of a run that training can go on from; damaged ones are named and passed over.
+
+    Args:
+        folder: the run's ``work_dir``, with ``epoch_*.pth`` and ``iter_*.pth``.
+
+    Returns:
+        The path, or None if the folder holds no checkpoint.
+
+    Raises:
+        InputError: it holds some, but each is damaged.
+    """
+
+    def age(path):
+        return path.stat().st_mtime_ns, int(re.findall(r'\d+', path.stem)[-1])
+
+    names = re.compile(r'(epoch|iter)_\d+\.pth')
+    found = [path for path in Path(folder).glob('*.pth') if names.fullmatch(path.name)]
+    for path in sorted(found, key=age, reverse=True):
+        try:
+            check_resumable(str(path))
+        except InputError as error:
+            print(f'warning: {error}; looking for the one before it', file=sys.stderr)
+        else:
+            return str(path)
+    if found:
+        raise InputError(f'--resume: none of the {len(found)} checkpoints in {folder} is whole; start anew without it')
+    return None
 
 
 def check_resumable(path):

@@ -1,9 +1,11 @@
 """Reading configs, and fitting them to the user's data before anything is built."""
 
 import os
+import sys
 
 from mmengine.config import Config, ConfigDict
 
+from mfdet.data.check import ERROR, check_annotations, read_annotations
 from mfdet.data.coco import read_categories
 from mfdet.errors import InputError
 
@@ -145,3 +147,32 @@ def check_data(config, splits):
                 f'{images}: no such image folder for the {split} split; name yours with --train-images and '
                 f'--val-images, or {HOW_TO_GET_COCO}'
             )
+
+
+def check_training_annotations(config, allow_bad_boxes=False):
+    """Check the annotation file of the training before anything is built, without its images.
+
+    Args:
+        config: the config.
+        allow_bad_boxes: leave out annotations with a wrong box, which are counted on the screen, instead of raising.
+
+    Raises:
+        InputError: something is wrong; the message has the first ten problems and their number.
+    """
+    dataset = dataset_of(config.train_dataloader)
+    if 'ann_file' not in dataset:
+        return
+    path = os.path.join(dataset.get('data_root') or '', dataset.ann_file)
+    problems = [p for p in check_annotations(read_annotations(path), path) if p.severity == ERROR]
+    boxes = [p for p in problems if p.what.startswith('bbox ')]
+    if allow_bad_boxes and boxes:
+        print(f'warning: {path}: {len(boxes)} annotations are left out, the first: {boxes[0].what}', file=sys.stderr)
+        problems = [p for p in problems if p not in boxes]
+        dataset.allow_bad_boxes = True
+    if problems:
+        listed = '\n'.join(f'  {p.id}: {p.what}; {p.right}' for p in problems[:10])
+        hint = '; --allow-bad-boxes leaves wrong boxes out' if boxes and not allow_bad_boxes else ''
+        raise InputError(
+            f'{path}: {len(problems)} errors to correct before training{hint} (tools/check_dataset.py lists all):\n'
+            f'{listed}'
+        )

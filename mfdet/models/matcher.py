@@ -5,7 +5,7 @@ import torch
 from mmdet.structures.bbox import bbox_cxcywh_to_xyxy, bbox_overlaps, bbox_xyxy_to_cxcywh
 from scipy.optimize import linear_sum_assignment
 
-from mfdet.errors import InputError
+from mfdet.errors import NonFiniteError
 
 
 class HungarianMatcher:
@@ -65,7 +65,7 @@ class HungarianMatcher:
             object counts through the images of the batch.
 
         Raises:
-            InputError: a cost is not finite, because a box of the annotations or a prediction is not.
+            NonFiniteError: a cost is not finite, because a box of the annotations or a prediction is not.
         """
         ends = np.cumsum(groups or [boxes.shape[2]])
         starts = [0, *ends[:-1]]
@@ -76,7 +76,7 @@ class HungarianMatcher:
             for image, (cost, item) in enumerate(zip(block_costs, objects, strict=True)):
                 cost = cost[:, : len(item)]
                 if not np.isfinite(cost).all():
-                    raise InputError(self._explain(block, item, names[image] if names else f'{image} of the batch'))
+                    raise NonFiniteError(self._explain(block, item, names[image] if names else f'{image} of the batch'))
                 for start, end in zip(starts, ends, strict=True):
                     query, target = linear_sum_assignment(cost[start:end])
                     where = np.full_like(query, block), np.full_like(query, image)

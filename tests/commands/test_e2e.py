@@ -103,7 +103,7 @@ def test_training_that_diverges_names_an_image(tmp_path, capsys):
     options = ['--cfg-options', *QUICK_SHAPES, 'optim_wrapper.optimizer.lr=1e30', 'param_scheduler=[]']
     assert run(train_command, SHAPES, '--work-dir', tmp_path, *options) == 2
     error = capsys.readouterr().err.strip().splitlines()[-1]
-    assert error.startswith('error: image shapes/0/')
+    assert error.startswith('error: iteration 2: image shapes/0/')
     assert 'not finite, training has diverged' in error
 
 

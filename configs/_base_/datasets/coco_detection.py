@@ -21,7 +21,7 @@ train_dataloader = dict(
     num_workers=2,
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=True),
-    batch_sampler=dict(type='AspectRatioBatchSampler'),
+    batch_sampler=dict(type='ResumableBatchSampler'),
     dataset=dict(
         type='MfdetCocoDataset',
         data_root=data_root,

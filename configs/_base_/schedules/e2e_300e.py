@@ -1,5 +1,5 @@
 # DETR's recipe as the paper uses it for E2E-MF: 300 epochs on COCO, total batch 16, rate ÷10 for the last third.
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=300, val_interval=5)
+train_cfg = dict(type='ResumableTrainLoop', max_epochs=300, val_interval=5)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 param_scheduler = [dict(type='MultiStepLR', begin=0, end=300, by_epoch=True, milestones=[200], gamma=0.1)]

@@ -1,6 +1,6 @@
 # 12 epochs on COCO, total batch 16. The paper states the length (1×) and the start from ImageNet weights; optimiser and
 # rate are those common for transformer backbones in RetinaNet, not confirmed by the authors.
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=12, val_interval=1)
+train_cfg = dict(type='ResumableTrainLoop', max_epochs=12, val_interval=1)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 param_scheduler = [

@@ -1,5 +1,5 @@
 # From scratch on little data: AdamW, short warm-up, cosine to zero. Set train_cfg.max_epochs to change the length.
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=60, val_interval=5)
+train_cfg = dict(type='ResumableTrainLoop', max_epochs=60, val_interval=5)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 param_scheduler = [

@@ -1,0 +1,80 @@
+"""Batches and augmentation that depend on seed, epoch and image alone, so that a run can go on from the middle."""
+
+import contextlib
+import itertools
+import random
+
+import numpy as np
+import torch
+from mmdet.datasets.samplers import AspectRatioBatchSampler
+from mmdet.registry import DATA_SAMPLERS
+
+
+class SeededIndex(int):
+    """Index of an image in a data set, with the random seed of its augmentation."""
+
+    def __new__(cls, index, seed):
+        """Make an index that carries a seed."""
+        made = super().__new__(cls, index)
+        made.seed = seed
+        return made
+
+    def __reduce__(self):
+        """Keep the seed on the way to a worker process."""
+        return SeededIndex, (int(self), self.seed)
+
+
+def seed_of(*numbers):
+    """Return a seed below 2**32 that depends on all of the numbers, whole and from 0 up."""
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0])
+
+
+def set_random_seed(seed):
+    """Seed Python's, NumPy's and torch's random numbers."""
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+
+
+@contextlib.contextmanager
+def random_state(seed):
+    """Seed all random numbers for the block, and put them back as they were after it; None changes nothing."""
+    if seed is None:
+        yield
+        return
+    before = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    set_random_seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(before[0])
+        np.random.set_state(before[1])
+        torch.set_rng_state(before[2])
+
+
+class SeededItems:
+    """For data sets: an item asked for by a :class:`SeededIndex` is augmented with its seed, in whichever process."""
+
+    def __getitem__(self, index):
+        """Return the item at an index."""
+        with random_state(getattr(index, 'seed', None)):
+            return super().__getitem__(int(index))
+
+
+@DATA_SAMPLERS.register_module()
+class ResumableBatchSampler(AspectRatioBatchSampler):
+    """mmdet's batches of images of one orientation, seeded, and able to leave out those already seen of an epoch.
+
+    Attributes:
+        skip: number of batches to leave out of the next pass; it is 0 again afterwards.
+    """
+
+    skip = 0
+
+    def __iter__(self):
+        """Return the batches, lists of :class:`SeededIndex`."""
+        skip, self.skip = self.skip, 0
+        self._aspect_ratio_buckets = [[], []]  # a pass that was cut off leaves some behind
+        base, epoch = getattr(self.sampler, 'seed', 0) or 0, getattr(self.sampler, 'epoch', 0)
+        for batch in itertools.islice(super().__iter__(), skip, None):
+            yield [SeededIndex(index, seed_of(base, epoch, index)) for index in batch]

@@ -1,0 +1,213 @@
+"""The training loop: it can go on from the middle of an epoch, stops when asked to, and never trains on nonsense."""
+
+import os
+import signal
+
+import torch
+from mmengine import dist
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.optim import AmpOptimWrapper
+from mmengine.registry import HOOKS, LOOPS
+from mmengine.runner import EpochBasedTrainLoop
+
+from mfdet.data.sampling import seed_of, set_random_seed
+from mfdet.errors import InputError, NonFiniteError
+
+HINT = 'lower optim_wrapper.optimizer.lr, check the annotations of these images, or train without --amp'
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class Stopped(Exception):
+    """Training was asked to stop and has saved its state; the message says where."""
+
+
+class SharedError(NonFiniteError):
+    """One that all processes of the training raise together."""
+
+
+def any_process(flag):
+    """Tell whether ``flag`` is true in any process of the training."""
+    if dist.get_world_size() == 1:
+        return flag
+    votes = torch.tensor([float(flag)], device=dist.get_comm_device())
+    dist.all_reduce(votes)
+    return bool(votes.item())
+
+
+class FiniteOptimWrapper:
+    """An optimizer wrapper of mmengine that raises before it uses a loss or a gradient that is not finite.
+
+    With mixed precision the gradients are not looked at: the loss scaler handles theirs.
+    """
+
+    def __init__(self, wrapper):
+        self.wrapper = wrapper
+
+    def __getattr__(self, name):
+        return getattr(self.wrapper, name)
+
+    def update_params(self, loss, step_kwargs=None, zero_kwargs=None):
+        """Update as mmengine's wrapper does.
+
+        Raises:
+            NonFiniteError: nothing was updated, and the gradients are cleared.
+        """
+        wrapper = self.wrapper
+        if any_process(not torch.isfinite(loss).item()):
+            wrapper.zero_grad()
+            raise SharedError(f'the loss is not finite; {HINT}')
+        wrapper.backward(wrapper.scale_loss(loss))
+        if not wrapper.should_update():
+            return
+        if not isinstance(wrapper, AmpOptimWrapper):
+            gradients = [p.grad for group in wrapper.param_groups for p in group['params'] if p.grad is not None]
+            norms = torch.stack(torch._foreach_norm(gradients)) if gradients else loss.new_zeros(1)
+            if any_process(not torch.isfinite(norms).all().item()):
+                wrapper.zero_grad()
+                raise SharedError(f'a gradient is not finite; {HINT}')
+        wrapper.step(**(step_kwargs or {}))
+        wrapper.zero_grad(**(zero_kwargs or {}))
+
+
+@LOOPS.register_module()
+class ResumableTrainLoop(EpochBasedTrainLoop):
+    """mmengine's loop over epochs, whose random numbers depend on seed and iteration alone.
+
+    So a run that goes on from a checkpoint, be it from the middle of an epoch, ends with the weights of one that was
+    never interrupted, to the last bit on a CPU; its batches come from
+    :class:`mfdet.data.sampling.ResumableBatchSampler`. SIGTERM and SIGINT let the step end, save the state and raise
+    :class:`Stopped`.
+
+    Args:
+        on_nonfinite: ``'stop'`` at a loss or gradient that is not finite, or ``'skip'`` the step and count it.
+        others: of mmengine's EpochBasedTrainLoop.
+    """
+
+    def __init__(self, runner, dataloader, max_epochs, on_nonfinite='stop', **others):
+        super().__init__(runner, dataloader, max_epochs, **others)
+        if on_nonfinite not in ('stop', 'skip'):
+            raise InputError(f"train_cfg.on_nonfinite must be 'stop' or 'skip', got {on_nonfinite!r}")
+        self.on_nonfinite = on_nonfinite
+        self.skipped = 0
+        self.signal = None
+
+    def run(self):
+        """Train; signals end it in an orderly way meanwhile.
+
+        Raises:
+            Stopped: a signal came.
+            InputError: the checkpoint is from the middle of an epoch, and the batch sampler cannot go on there.
+        """
+        before = {number: signal.signal(number, self._ask_to_stop) for number in SIGNALS}
+        try:
+            return super().run()
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _ask_to_stop(self, number, frame):
+        if self.signal is not None:  # asked twice: at once
+            raise KeyboardInterrupt
+        self.signal = signal.Signals(number).name
+
+    def run_epoch(self):
+        """Run one epoch, or what is left of it."""
+        self.runner.call_hook('before_train_epoch')
+        self.runner.model.train()
+        done = self._iter - self._epoch * len(self.dataloader)
+        if done and not hasattr(self.dataloader.batch_sampler, 'skip'):
+            raise InputError(
+                f'--resume: the checkpoint is from iteration {done} of an epoch, and to go on there the config needs '
+                "train_dataloader.batch_sampler = dict(type='ResumableBatchSampler'); take an epoch_*.pth"
+            )
+        self.dataloader.batch_sampler.skip = done
+        for index, batch in enumerate(self.dataloader, start=done):
+            self.run_iter(index, batch)
+            if any_process(self.signal is not None) and index + 1 < len(self.dataloader):
+                self._stop(self._epoch, self._iter)
+        self.runner.call_hook('after_train_epoch')
+        self._epoch += 1
+        if any_process(self.signal is not None):
+            self._stop(self._epoch, self._iter)
+
+    def _stop(self, epoch, iteration):
+        """Save the state and raise."""
+        name = f'iter_{iteration}.pth'
+        self.runner.save_checkpoint(self.runner.work_dir, name, by_epoch=False, meta=dict(epoch=epoch, iter=iteration))
+        raise Stopped(
+            f'stopped by {self.signal or "another process"} after iteration {iteration}; the state is in '
+            f'{os.path.join(self.runner.work_dir, name)}: go on with --resume'
+        )
+
+    def run_iter(self, idx, data_batch):
+        """Run one step, seeded by its number.
+
+        Raises:
+            InputError: a loss or gradient is not finite and ``on_nonfinite`` is 'stop'.
+        """
+        set_random_seed(seed_of(self.runner.seed, self._iter, dist.get_rank()))
+        self.runner.call_hook('before_train_iter', batch_idx=idx, data_batch=data_batch)
+        try:
+            outputs = self.runner.model.train_step(data_batch, FiniteOptimWrapper(self.runner.optim_wrapper))
+        except NonFiniteError as error:
+            if dist.get_world_size() > 1 and self.on_nonfinite == 'skip' and not isinstance(error, SharedError):
+                raise  # the other processes do not know
+            self._refuse(str(error), data_batch)
+            outputs = None
+        if outputs is not None:
+            self.runner.call_hook('after_train_iter', batch_idx=idx, data_batch=data_batch, outputs=outputs)
+        self._iter += 1
+
+    def _refuse(self, what, data_batch):
+        """Stop, or count the step as skipped."""
+        files = ', '.join(sample.metainfo.get('img_path', '?') for sample in data_batch['data_samples'])
+        terms = ', '.join(f'{name} {value:.4g}' for name, value in self._loss_terms(data_batch).items())
+        line = f'iteration {self._iter + 1}: {what} (images {files}; {terms})'
+        if self.on_nonfinite == 'skip':
+            self.skipped += 1
+            self.runner.logger.warning(f'{line}; the step is left out, {self.skipped} so far')
+            return
+        self.runner.save_checkpoint(self.runner.work_dir, 'nonfinite.pth', by_epoch=False, meta=dict(iter=self._iter))
+        raise InputError(
+            f'{line}. The state before this step is in {os.path.join(self.runner.work_dir, "nonfinite.pth")}; '
+            '--on-nonfinite skip leaves such steps out'
+        )
+
+    def _loss_terms(self, data_batch):
+        """Compute the terms of the loss of a batch once more, as a dict of numbers."""
+        model = self.runner.model.module if is_model_wrapper(self.runner.model) else self.runner.model
+        set_random_seed(seed_of(self.runner.seed, self._iter, dist.get_rank()))
+        try:
+            with torch.no_grad():
+                _, terms = model.parse_losses(model(**model.data_preprocessor(data_batch, True), mode='loss'))
+        except NonFiniteError:  # of the matcher, before there is a loss
+            return {'loss': float('nan')}
+        return {name: float(value) for name, value in terms.items()}
+
+
+@HOOKS.register_module()
+class IterationCheckpointHook(Hook):
+    """Save ``iter_N.pth`` every few iterations, beside mmengine's checkpoint of each epoch, and keep the newest two.
+
+    Args:
+        interval: iterations between checkpoints.
+    """
+
+    priority = 'VERY_LOW'
+
+    def __init__(self, interval):
+        if interval < 1:
+            raise InputError(f'--save-every must be at least 1 iteration, got {interval}')
+        self.interval = interval
+        self.saved = []
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        """Save if it is time."""
+        if not self.every_n_train_iters(runner, self.interval):
+            return
+        name = f'iter_{runner.iter + 1}.pth'
+        runner.save_checkpoint(runner.work_dir, name, by_epoch=False)
+        self.saved.append(os.path.join(runner.work_dir, name))
+        if dist.is_main_process() and len(self.saved) > 2 and os.path.exists(self.saved[-3]):
+            os.remove(self.saved[-3])

@@ -1,0 +1,153 @@
+"""What a crash, a signal, a full disk and a diverged loss leave behind."""
+
+import errno
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.fileio import LocalBackend
+
+from mfdet.commands import train as train_command
+from mfdet.data.sampling import SeededIndex, random_state, seed_of
+from mfdet.engine.loop import ResumableTrainLoop
+
+SHAPES = str(Path(__file__).parents[2] / 'configs' / 'shapes' / 'retinanet_mf26m.py')
+OPTIONS = [
+    'train_dataloader.num_workers=0',
+    'train_dataloader.persistent_workers=False',
+    'val_dataloader.num_workers=0',
+    'val_dataloader.persistent_workers=False',
+    'train_dataloader.batch_size=2',
+    'train_dataloader.dataset.length=8',
+    'val_dataloader.dataset.length=2',
+    'train_cfg.max_epochs=2',
+    'train_cfg.val_interval=1',
+    'default_hooks.logger.interval=1',
+    'model.backbone.drop_path_rate=0.3',  # something random inside the model
+]
+
+
+def train(folder, *args, options=()):
+    return train_command.main([SHAPES, '--work-dir', str(folder), *map(str, args), '--cfg-options', *OPTIONS, *options])
+
+
+def weights(path):
+    return torch.load(path, weights_only=True)['state_dict']
+
+
+def assert_equal(first, second):
+    first, second = weights(first), weights(second)
+    assert first.keys() == second.keys()
+    assert [name for name in first if not first[name].equal(second[name])] == []
+
+
+@pytest.fixture(scope='module')
+def alone(tmp_path_factory):
+    """A run of two epochs of four iterations that nothing disturbed."""
+    folder = tmp_path_factory.mktemp('alone')
+    assert train(folder, '--save-every', 3) == 0
+    assert sorted(path.name for path in folder.glob('*.pth') if 'best' not in path.name) == [
+        'epoch_1.pth',
+        'epoch_2.pth',
+        'iter_3.pth',
+        'iter_6.pth',
+    ]
+    return folder
+
+
+@pytest.mark.parametrize('name', ['iter_3.pth', 'iter_6.pth', 'epoch_1.pth'])
+def test_a_resumed_run_ends_with_the_same_bits(alone, tmp_path, name):
+    assert train(tmp_path, '--resume', alone / name) == 0
+    assert_equal(alone / 'epoch_2.pth', tmp_path / 'epoch_2.pth')
+
+
+def test_other_seeds_give_other_weights(alone, tmp_path):
+    assert train(tmp_path, options=['randomness.seed=1']) == 0
+    first, second = weights(alone / 'epoch_2.pth'), weights(tmp_path / 'epoch_2.pth')
+    assert any(not first[name].equal(second[name]) for name in first)
+
+
+@pytest.mark.parametrize(('number', 'iteration'), [(signal.SIGTERM, 2), (signal.SIGINT, 3)])
+def test_a_signal_ends_the_step_saves_and_says_so(alone, tmp_path, monkeypatch, capsys, number, iteration):
+    run_iter = ResumableTrainLoop.run_iter
+
+    def interrupted(self, index, batch):
+        if self._iter + 1 == iteration:
+            os.kill(os.getpid(), number)
+        run_iter(self, index, batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ResumableTrainLoop, 'run_iter', interrupted)
+        assert train(tmp_path) == 143
+    assert f'stopped by {number.name} after iteration {iteration}' in capsys.readouterr().err
+    assert (tmp_path / f'iter_{iteration}.pth').is_file()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert train(tmp_path, '--resume') == 0
+    assert_equal(alone / 'epoch_2.pth', tmp_path / 'epoch_2.pth')
+
+
+def test_a_torn_checkpoint_is_passed_over_with_a_warning(alone, tmp_path, capsys):
+    for i, name in enumerate(('epoch_1.pth', 'iter_6.pth')):
+        content = (alone / name).read_bytes()
+        (tmp_path / name).write_bytes(content[: len(content) // (i + 1)])
+        os.utime(tmp_path / name, (i, i))
+    assert train(tmp_path, '--resume') == 0
+    assert 'iter_6.pth is not a PyTorch checkpoint, or it is damaged or cut short; looking' in capsys.readouterr().err
+    assert_equal(alone / 'epoch_2.pth', tmp_path / 'epoch_2.pth')
+
+
+def test_with_every_checkpoint_torn_nothing_starts(tmp_path, capsys):
+    (tmp_path / 'epoch_1.pth').write_bytes(b'torn')
+    assert train(tmp_path, '--resume') == 2
+    assert 'none of the 1 checkpoints' in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ['epoch_1.pth']
+
+
+def test_a_full_disk_leaves_the_last_checkpoint_alone(tmp_path, monkeypatch, capsys):
+    put = LocalBackend.put
+
+    def full(self, content, path):
+        if 'epoch_2' in str(path):
+            put(self, content[:1000], path)
+            raise OSError(errno.ENOSPC, 'No space left on device')
+        put(self, content, path)
+
+    monkeypatch.setattr(LocalBackend, 'put', full)
+    assert train(tmp_path) == 2
+    assert 'epoch_2.pth: the checkpoint cannot be written: No space left on device' in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.glob('*epoch*') if 'best' not in path.name) == ['epoch_1.pth']
+    assert list(tmp_path.glob('.*.part')) == []
+    weights(tmp_path / 'epoch_1.pth')
+
+
+def test_a_diverged_loss_stops_with_images_and_terms_or_is_skipped(tmp_path, capsys):
+    wild = ['optim_wrapper.optimizer.lr=1e30', 'param_scheduler=[]', 'optim_wrapper.clip_grad=None']
+    assert train(tmp_path / 'stop', options=wild) == 2
+    error = capsys.readouterr().err
+    assert 'is not finite; lower optim_wrapper' in error
+    assert '(images shapes/0/' in error
+    assert 'loss_cls' in error
+    assert 'nonfinite.pth' in error
+    assert (tmp_path / 'stop' / 'nonfinite.pth').is_file()
+    assert train(tmp_path / 'skip', '--on-nonfinite', 'skip', options=wild) == 0
+    assert 'the step is left out, 7 so far' in capsys.readouterr().err + (
+        next((tmp_path / 'skip').rglob('*.log')).read_text()
+    )
+
+
+def test_an_index_keeps_its_seed_and_random_numbers_come_back():
+    import pickle
+
+    index = pickle.loads(pickle.dumps(SeededIndex(5, 7)))
+    assert (index, index.seed) == (5, 7)
+    assert seed_of(0, 1, 2) == seed_of(0, 1, 2) != seed_of(0, 2, 1)
+    torch.manual_seed(3)
+    expected = torch.rand(2)
+    torch.manual_seed(3)
+    with random_state(9):
+        inside = torch.rand(2)
+    assert torch.equal(torch.rand(2), expected)
+    with random_state(9):
+        assert torch.equal(torch.rand(2), inside)
