@@ -12,7 +12,10 @@ COMMANDS = {  # name: module in mfdet/commands, what it does
     'export': ('export', 'export a trained detector, to run it without torch'),
     'convert': ('convert_weights', "convert released ImageNet weights to this project's layout"),
     'evaluate': ('evaluate', 'COCO metrics of a results file'),
+    'check': ('check_dataset', 'check a COCO data set: annotations and images'),
+    'convert-dataset': ('convert_dataset', 'convert Pascal-VOC or YOLO annotations to COCO'),
     'flops': ('get_flops', 'count parameters and multiply-adds'),
+    'benchmark': ('benchmark', 'measure speed beside other models'),
     'queries': ('visualize_queries', 'draw what the object queries of an end-to-end detector look at'),
 }
 HELP = f"""usage: mfdet COMMAND ...
@@ -20,7 +23,7 @@ HELP = f"""usage: mfdet COMMAND ...
 Object detection with Mobile-Former.
 
 commands:
-{chr(10).join(f'  {name:<10}{does}' for name, (_, does) in COMMANDS.items())}
+{chr(10).join(f'  {name:<16}{does}' for name, (_, does) in COMMANDS.items())}
 
 options:
   -h, --help  show this help; after a command, the help of that command

@@ -1,0 +1,215 @@
+"""Pascal-VOC and YOLO data sets as COCO annotation files."""
+
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+from mfdet.data.check import ERROR, Problem, box_problem
+from mfdet.errors import InputError
+
+IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')
+
+
+class _Builder:
+    """Collects images, boxes and problems, and numbers them."""
+
+    def __init__(self, classes=()):
+        self.images, self.annotations, self.problems = [], [], []
+        self.classes = {name: i for i, name in enumerate(classes, 1)}
+
+    def image(self, file_name, width, height):
+        self.images.append(dict(id=len(self.images) + 1, file_name=file_name, width=width, height=height))
+
+    def box(self, file, where, name, bbox, **fields):
+        """Add a box of the last image, or a problem if it is none."""
+        image = self.images[-1]
+        problem = box_problem(bbox, image['width'], image['height'])
+        if problem:
+            self.problems.append(Problem(problem[0], str(file), where, *problem[1:]))
+            if problem[0] == ERROR:
+                return
+        category = self.classes.setdefault(name, len(self.classes) + 1)
+        item = dict(id=len(self.annotations) + 1, image_id=image['id'], category_id=category, bbox=bbox)
+        self.annotations.append(dict(item, area=bbox[2] * bbox[3], iscrowd=0, **fields))
+
+    def problem(self, file, where, what, right):
+        self.problems.append(Problem(ERROR, str(file), where, what, right))
+
+    def coco(self):
+        categories = [dict(id=i, name=name) for name, i in self.classes.items()]
+        return dict(images=self.images, annotations=self.annotations, categories=categories), self.problems
+
+
+def _size_of(path):
+    """Return (width, height) of an image file as it is shown, without decoding it; None if it is no image."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(path) as file:
+            turned = file.getexif().get(0x0112, 1) in (5, 6, 7, 8)
+            return file.size[::-1] if turned else file.size
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError):
+        return None
+
+
+def from_voc(folder, split=None, one_based=False):
+    """Convert a Pascal-VOC folder: ``Annotations/*.xml``, ``JPEGImages/`` and ``ImageSets/Main/<split>.txt``.
+
+    Args:
+        folder: the folder.
+        split: name of an image set; None takes every XML file.
+        one_based: pixels are counted from 1 and boxes include their last one, as in the original PASCAL VOC: xmin 1 and
+            xmax 10 are 10 pixels from x = 0. Labelling tools write edges counted from 0, xmin 0 and xmax 10.
+
+    Returns:
+        COCO dict with the classes sorted by name, and a list of :class:`mfdet.data.check.Problem`: what was left out
+        or is odd.
+
+    Raises:
+        InputError: the folder or the split is not there.
+    """
+    annotations = Path(folder, 'Annotations')
+    if not annotations.is_dir():
+        raise InputError(f'{folder}: has no folder "Annotations", so it is no Pascal-VOC data set')
+    if split is None:
+        names = sorted(path.stem for path in annotations.glob('*.xml'))
+    else:
+        listed = Path(folder, 'ImageSets', 'Main', f'{split}.txt')
+        if not listed.is_file():
+            there = ', '.join(sorted(path.stem for path in listed.parent.glob('*.txt'))) or 'none'
+            raise InputError(f'--split {split}: there is no {listed}; the sets are: {there}')
+        names = [line.split()[0] for line in listed.read_text(encoding='utf-8').splitlines() if line.strip()]
+    if not names:
+        raise InputError(f'{annotations}: holds no .xml file to convert')
+    trees, problems = {}, _Builder()
+    for name in names:
+        path = annotations / f'{name}.xml'
+        try:
+            trees[path] = ElementTree.parse(path).getroot()
+        except (OSError, ElementTree.ParseError) as error:
+            problems.problem(path, f'image {name}', f'cannot be read as XML ({error})', 'write it again')
+    names = {item.findtext('name', '').strip() for root in trees.values() for item in root.iter('object')}
+    builder = _Builder(sorted(names - {''}))
+    builder.problems = problems.problems
+    for path, root in trees.items():
+        _add_voc_image(builder, path, root, Path(folder, 'JPEGImages'), int(one_based))
+    return builder.coco()
+
+
+def _add_voc_image(builder, path, root, folder, first):
+    """Add the image of one VOC file; ``first`` is the number of its first pixel."""
+    stated = root.findtext('filename', '').strip()
+    file_name = next((name for name in (stated, f'{path.stem}.jpg') if name and (folder / name).is_file()), None)
+    if file_name is None:
+        found = [item.name for item in folder.glob(f'{path.stem}.*') if item.suffix.lower() in IMAGE_SUFFIXES]
+        if not found:
+            builder.problem(path, f'image {stated!r}', f'is not in {folder}', 'every image must be there')
+            return
+        file_name = found[0]
+    size = _size_of(folder / file_name)
+    if size is None:
+        builder.problem(folder / file_name, 'image', 'it is no image, or damaged', 'copy it again')
+        return
+    said = [root.findtext(f'size/{side}') for side in ('width', 'height')]
+    if all(said) and said != [str(side) for side in size]:
+        builder.problem(path, 'size', f'says {said[0]}×{said[1]}, the image is {size[0]}×{size[1]}', 'they must agree')
+    builder.image(file_name, *size)
+    for number, item in enumerate(root.iter('object'), 1):
+        name = item.findtext('name', '').strip()
+        where = f'object {number} ({name or "no name"})'
+        try:
+            x1, y1, x2, y2 = (float(item.findtext(f'bndbox/{key}', '')) for key in ('xmin', 'ymin', 'xmax', 'ymax'))
+        except ValueError:
+            builder.problem(path, where, 'has no box of four numbers', 'xmin, ymin, xmax and ymax')
+            continue
+        if not name:
+            builder.problem(path, where, 'has no class', 'every object has a <name>')
+        elif x2 + first <= x1 or y2 + first <= y1:
+            builder.problem(path, where, f'box {x1:g} {y1:g} {x2:g} {y2:g} has no area', 'xmin < xmax and ymin < ymax')
+        else:
+            builder.box(path, where, name, [x1 - first, y1 - first, x2 - x1 + first, y2 - y1 + first])
+
+
+def read_yolo_classes(folder):
+    """Read the class names of a YOLO folder, from ``data.yaml`` or ``classes.txt``.
+
+    Raises:
+        InputError: neither is there, or names no classes.
+    """
+    path = next((p for p in (Path(folder, 'data.yaml'), Path(folder, 'classes.txt')) if p.is_file()), None)
+    if path is None:
+        raise InputError(f'{folder}: has neither data.yaml nor classes.txt, which name the classes of a YOLO data set')
+    if path.suffix == '.txt':
+        names = [line.strip() for line in path.read_text(encoding='utf-8').splitlines() if line.strip()]
+    else:
+        import yaml
+
+        try:
+            content = yaml.safe_load(path.read_text(encoding='utf-8'))
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise InputError(f'{path}: is no YAML ({" ".join(str(error).split())})') from error
+        names = content.get('names') if isinstance(content, dict) else None
+        if isinstance(names, dict) and sorted(names) == list(range(len(names))):
+            names = [names[i] for i in range(len(names))]
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+        raise InputError(f'{path}: "names" must be a list of class names')
+    return names
+
+
+def from_yolo(folder, split=None):
+    """Convert a YOLO folder: ``images/[split/]``, ``labels/[split/]*.txt`` and ``data.yaml`` or ``classes.txt``.
+
+    A line of a label file is a class number and the box's centre, width and height as shares of the image.
+
+    Args:
+        folder: the folder.
+        split: sub-folder of images and labels, such as ``train``; None for none.
+
+    Returns:
+        COCO dict, whose ``file_name`` is below ``images/[split/]``, and a list of problems.
+
+    Raises:
+        InputError: a folder or the class names are not there.
+    """
+    classes = read_yolo_classes(folder)
+    images, labels = (Path(folder, kind, split or '') for kind in ('images', 'labels'))
+    for path in (images, labels):
+        if not path.is_dir():
+            raise InputError(f'{path}: no such folder; a YOLO data set has images/ and labels/, perhaps with splits')
+    files = sorted(path for path in images.rglob('*') if path.suffix.lower() in IMAGE_SUFFIXES)
+    if not files:
+        raise InputError(f'{images}: holds no images')
+    builder = _Builder(classes)
+    for file in files:
+        size = _size_of(file)
+        if size is None:
+            builder.problem(file, 'image', 'it is no image, or damaged', 'copy it again')
+            continue
+        name = file.relative_to(images)
+        builder.image(name.as_posix(), *size)
+        path = labels / name.with_suffix('.txt')
+        if path.is_file():
+            _add_yolo_boxes(builder, path, classes, size)
+    return builder.coco()
+
+
+def _add_yolo_boxes(builder, path, classes, size):
+    """Add the boxes of one label file."""
+    for number, line in enumerate(path.read_text(encoding='utf-8', errors='replace').splitlines(), 1):
+        if not line.strip():
+            continue
+        where = f'line {number}'
+        parts = line.split()
+        try:
+            index, (cx, cy, w, h) = int(parts[0]), map(float, parts[1:])
+        except ValueError:
+            builder.problem(path, where, f'is {line.strip()[:80]!r}', 'it must be a class number and four numbers')
+            continue
+        if not 0 <= index < len(classes):
+            builder.problem(path, where, f'has class {index}', f'it must be from 0 to {len(classes) - 1}')
+            continue
+        width, height = size
+        box = [(cx - w / 2) * width, (cy - h / 2) * height, w * width, h * height]
+        builder.box(path, where, classes[index], [float(value) for value in box])
+
+
+CONVERTERS = dict(voc=from_voc, yolo=from_yolo)
