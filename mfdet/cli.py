@@ -4,6 +4,7 @@ import importlib
 import sys
 
 from mfdet import __version__
+from mfdet.commands._run import command
 
 COMMANDS = {  # name: module in mfdet/commands, what it does
     'train': ('train', 'train a detector'),
@@ -33,6 +34,7 @@ example:
   mfdet predict model.onnx photos --out predictions"""
 
 
+@command
 def main(argv=None):
     """Run a sub-command; returns the exit code."""
     argv = sys.argv[1:] if argv is None else argv

@@ -2,6 +2,7 @@
 
 import functools
 import importlib.util
+import os
 import sys
 
 from mfdet import compat
@@ -9,18 +10,23 @@ from mfdet.errors import InputError
 
 
 def command(main):
-    """Wrap ``main(argv=None)`` so that it returns an exit code: 0, 2 for an :class:`InputError`, 130 for Ctrl-C."""
+    """Wrap ``main(argv=None)`` so that it returns an exit code: 0, or 2 for an :class:`InputError`, 130 for Ctrl-C."""
 
     @functools.wraps(main)
     def wrapped(argv=None):
         try:
-            return main(argv) or 0
+            code = main(argv) or 0
+            sys.stdout.flush()
+            return code
         except InputError as error:
             print(f'error: {error}', file=sys.stderr)
             return 2
         except KeyboardInterrupt:
             print('interrupted', file=sys.stderr)
             return 130
+        except BrokenPipeError:  # whoever read the output has gone, as `head` does
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains at its end
+            return 141
 
     return wrapped
 
@@ -32,6 +38,20 @@ def program(tool):
         tool: name of the command's file in ``tools``, without its suffix.
     """
     return sys.argv[0] if sys.argv[0].startswith('mfdet ') else f'python tools/{tool}.py'
+
+
+def add_config_options(parser, what):
+    """Add ``--cfg-options KEY=VALUE ...``; ``what`` is its help."""
+    from mmengine.config import DictAction
+
+    class KeyValue(DictAction):
+        def __call__(self, parser, namespace, values, option_string=None):
+            for value in values:
+                if not value.partition('=')[0] or '=' not in value:
+                    parser.error(f'--cfg-options takes KEY=VALUE, such as train_cfg.max_epochs=30, got {value!r}')
+            super().__call__(parser, namespace, values, option_string)
+
+    parser.add_argument('--cfg-options', nargs='+', action=KeyValue, metavar='K=V', help=what)
 
 
 def check_environment():

@@ -6,7 +6,7 @@ import importlib.util
 import os
 import tempfile
 
-from mfdet.commands._run import check_environment, command, program
+from mfdet.commands._run import add_config_options, check_environment, command, program
 from mfdet.commands.train import add_data_options, data_pair
 from mfdet.errors import InputError
 from mfdet.export.quantize import calibration_images
@@ -20,8 +20,6 @@ SUFFIXES = dict(weights='.safetensors', onnx='.onnx', openvino='.xml')
 
 def build_parser():
     """Return the argument parser."""
-    from mmengine.config import DictAction
-
     parser = argparse.ArgumentParser(
         program('export'), description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -45,7 +43,7 @@ def build_parser():
     parser.add_argument('--calibration', metavar='DIR', help='--int8: folder with some of the training images')
     parser.add_argument('--max-drop', type=float, default=1.0, metavar='P', help='--int8: most AP points to lose (1.0)')
     add_data_options(parser, ('val',))
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='K=V', help='those of the training')
+    add_config_options(parser, 'those of the training')
     return parser
 
 

@@ -5,7 +5,7 @@ import os
 import sys
 from pathlib import Path
 
-from mfdet.commands._run import check_environment, command, program
+from mfdet.commands._run import add_config_options, check_environment, command, program
 from mfdet.errors import InputError
 
 EXAMPLE = """examples:
@@ -33,12 +33,10 @@ def data_pair(args, split):
 
 def add_common_options(parser):
     """Add the options that training and testing share."""
-    from mmengine.config import DictAction
-
     parser.add_argument(
         '--work-dir', metavar='DIR', help='where results go (default work_dirs/<path of the config below configs/>)'
     )
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='K=V', help='override config entries')
+    add_config_options(parser, 'override config entries')
     parser.add_argument(
         '--launcher',
         choices=['none', 'pytorch', 'slurm', 'mpi'],

@@ -6,7 +6,7 @@ import os
 import cv2
 import numpy as np
 
-from mfdet.commands._run import check_environment, command, program
+from mfdet.commands._run import add_config_options, check_environment, command, program
 from mfdet.errors import InputError
 from mfdet.runtime.images import read_image
 from mfdet.visualization import contact_sheet, titled
@@ -19,8 +19,6 @@ PANEL = 320  # long side of a panel, in pixels
 
 def build_parser():
     """Return the argument parser."""
-    from mmengine.config import DictAction
-
     parser = argparse.ArgumentParser(
         program('visualize_queries'),
         description=__doc__,
@@ -32,7 +30,7 @@ def build_parser():
     parser.add_argument('image', help='image file')
     parser.add_argument('--out', required=True, metavar='DIR', help='folder for the picture, <image name>_queries.png')
     parser.add_argument('--queries', type=int, nargs='+', metavar='I', help='queries to draw, from 0; default: --top')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='K=V', help='those of the training')
+    add_config_options(parser, 'those of the training')
     parser.add_argument('--top', type=int, default=4, metavar='N', help='draw the N best-scored queries (default 4)')
     return parser
 
