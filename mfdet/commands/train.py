@@ -167,5 +167,5 @@ def main(argv=None):
         runner.train()
     except Stopped as stop:
         print(f'\n{stop}', file=sys.stderr)
-        return 143  # what a shell says of SIGTERM
+        return stop.exit_code
     return 0

@@ -65,6 +65,14 @@ def is_id(value):
     return isinstance(value, int) and not isinstance(value, bool)
 
 
+def is_finite(number):
+    """Tell whether a value is a number that a float can hold and that is finite."""
+    try:
+        return not isinstance(number, bool) and math.isfinite(number)
+    except (TypeError, OverflowError):
+        return False
+
+
 def box_problem(bbox, width=None, height=None):
     """Tell what is wrong with a box.
 
@@ -78,9 +86,11 @@ def box_problem(bbox, width=None, height=None):
     numbers = isinstance(bbox, list) and len(bbox) == 4
     if not numbers or not all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in bbox):
         return ERROR, f'bbox is {bbox!r}', 'it must be four numbers, x, y, width and height in pixels'
-    if not all(map(math.isfinite, bbox)):
+    if not all(map(is_finite, bbox)):
         return ERROR, f'bbox {bbox} is not finite', 'all four numbers must be'
     x, y, w, h = bbox
+    if 0 < min(w, h) < 1:
+        return WARNING, f'bbox {bbox} is less than a pixel wide or high', 'training leaves it out'
     if w <= 0 or h <= 0:
         return ERROR, f'bbox {bbox} has no area', 'width and height must be above 0'
     if width is None or height is None:
@@ -148,6 +158,15 @@ def check_annotations(content, path):
         if problem:
             severity, what, right = problem
             found(severity, f'{where} (image {image.get("file_name", image_id)})', what, right)
+        if 'area' in item and not is_finite(item['area']):
+            found(ERROR, where, f'area is {item["area"]!r}', 'it must be pixels, or be left out')
+        elif item.get('area', 1) <= 0:
+            found(
+                WARNING,
+                where,
+                f'area is {item["area"]}',
+                'training leaves it out; without "area" it is that of the box',
+            )
         if item.get('iscrowd', 0) not in (0, 1):
             found(ERROR, where, f'iscrowd is {item["iscrowd"]!r}', 'it must be 0 or 1')
     return problems

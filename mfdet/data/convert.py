@@ -1,5 +1,6 @@
 """Pascal-VOC and YOLO data sets as COCO annotation files."""
 
+import contextlib
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
@@ -29,7 +30,7 @@ class _Builder:
                 return
         category = self.classes.setdefault(name, len(self.classes) + 1)
         item = dict(id=len(self.annotations) + 1, image_id=image['id'], category_id=category, bbox=bbox)
-        self.annotations.append(dict(item, area=bbox[2] * bbox[3], iscrowd=0, **fields))
+        self.annotations.append(dict(item, area=bbox[2] * bbox[3], **{'iscrowd': 0, **fields}))
 
     def problem(self, file, where, what, right):
         self.problems.append(Problem(ERROR, str(file), where, what, right))
@@ -47,7 +48,7 @@ def _size_of(path):
         with Image.open(path) as file:
             turned = file.getexif().get(0x0112, 1) in (5, 6, 7, 8)
             return file.size[::-1] if turned else file.size
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError):
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError):
         return None
 
 
@@ -60,9 +61,11 @@ def from_voc(folder, split=None, one_based=False):
         one_based: pixels are counted from 1 and boxes include their last one, as in the original PASCAL VOC: xmin 1 and
             xmax 10 are 10 pixels from x = 0. Labelling tools write edges counted from 0, xmin 0 and xmax 10.
 
+    Objects that are ``difficult`` become crowds, which neither training nor evaluation counts.
+
     Returns:
-        COCO dict with the classes sorted by name, and a list of :class:`mfdet.data.check.Problem`: what was left out
-        or is odd.
+        COCO dict with the classes of all splits sorted by name, and a list of :class:`mfdet.data.check.Problem`: what
+        was left out or is odd.
 
     Raises:
         InputError: the folder or the split is not there.
@@ -77,7 +80,7 @@ def from_voc(folder, split=None, one_based=False):
         if not listed.is_file():
             there = ', '.join(sorted(path.stem for path in listed.parent.glob('*.txt'))) or 'none'
             raise InputError(f'--split {split}: there is no {listed}; the sets are: {there}')
-        names = [line.split()[0] for line in listed.read_text(encoding='utf-8').splitlines() if line.strip()]
+        names = [line.split()[0] for line in read_lines(listed)]
     if not names:
         raise InputError(f'{annotations}: holds no .xml file to convert')
     trees, problems = {}, _Builder()
@@ -85,14 +88,36 @@ def from_voc(folder, split=None, one_based=False):
         path = annotations / f'{name}.xml'
         try:
             trees[path] = ElementTree.parse(path).getroot()
-        except (OSError, ElementTree.ParseError) as error:
+        except (OSError, ElementTree.ParseError, ValueError, LookupError) as error:
             problems.problem(path, f'image {name}', f'cannot be read as XML ({error})', 'write it again')
-    names = {item.findtext('name', '').strip() for root in trees.values() for item in root.iter('object')}
-    builder = _Builder(sorted(names - {''}))
+    builder = _Builder(voc_classes(annotations))
     builder.problems = problems.problems
     for path, root in trees.items():
         _add_voc_image(builder, path, root, Path(folder, 'JPEGImages'), int(one_based))
     return builder.coco()
+
+
+def voc_classes(folder):
+    """Return the class names of all ``.xml`` files in a folder, sorted, so that every split has the same."""
+    names = set()
+    for path in Path(folder).glob('*.xml'):
+        with contextlib.suppress(
+            OSError, ElementTree.ParseError, ValueError, LookupError
+        ):  # named where it is converted
+            names |= {item.findtext('name', '').strip() for item in ElementTree.parse(path).getroot().iter('object')}
+    return sorted(names - {''})
+
+
+def read_lines(path):
+    """Return the lines of a text file that are not empty, stripped.
+
+    Raises:
+        InputError: it is no UTF-8 text.
+    """
+    try:
+        return [line.strip() for line in path.read_text(encoding='utf-8-sig').splitlines() if line.strip()]
+    except UnicodeDecodeError as error:
+        raise InputError(f'{path}: is no UTF-8 text ({error.reason})') from error
 
 
 def _add_voc_image(builder, path, root, folder, first):
@@ -126,7 +151,8 @@ def _add_voc_image(builder, path, root, folder, first):
         elif x2 + first <= x1 or y2 + first <= y1:
             builder.problem(path, where, f'box {x1:g} {y1:g} {x2:g} {y2:g} has no area', 'xmin < xmax and ymin < ymax')
         else:
-            builder.box(path, where, name, [x1 - first, y1 - first, x2 - x1 + first, y2 - y1 + first])
+            box = [x1 - first, y1 - first, x2 - x1 + first, y2 - y1 + first]
+            builder.box(path, where, name, box, iscrowd=int(item.findtext('difficult', '0').strip() == '1'))
 
 
 def read_yolo_classes(folder):
@@ -139,19 +165,21 @@ def read_yolo_classes(folder):
     if path is None:
         raise InputError(f'{folder}: has neither data.yaml nor classes.txt, which name the classes of a YOLO data set')
     if path.suffix == '.txt':
-        names = [line.strip() for line in path.read_text(encoding='utf-8').splitlines() if line.strip()]
+        names = read_lines(path)
     else:
         import yaml
 
         try:
-            content = yaml.safe_load(path.read_text(encoding='utf-8'))
+            content = yaml.safe_load(path.read_text(encoding='utf-8-sig'))
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise InputError(f'{path}: is no YAML ({" ".join(str(error).split())})') from error
         names = content.get('names') if isinstance(content, dict) else None
-        if isinstance(names, dict) and sorted(names) == list(range(len(names))):
+        if isinstance(names, dict) and set(names) == set(range(len(names))):
             names = [names[i] for i in range(len(names))]
     if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
         raise InputError(f'{path}: "names" must be a list of class names')
+    if len(set(names)) < len(names):
+        raise InputError(f'{path}: two classes have the same name; they must differ')
     return names
 
 
@@ -189,6 +217,10 @@ def from_yolo(folder, split=None):
         path = labels / name.with_suffix('.txt')
         if path.is_file():
             _add_yolo_boxes(builder, path, classes, size)
+    named = {Path(image['file_name']).with_suffix('.txt').as_posix() for image in builder.images}
+    for path in sorted(labels.rglob('*.txt')):
+        if path.relative_to(labels).as_posix() not in named and path.name != 'classes.txt':
+            builder.problem(path, 'file', f'has no image in {images}', 'every label file belongs to an image')
     return builder.coco()
 
 

@@ -1,8 +1,10 @@
 """Batches and augmentation that depend on seed, epoch and image alone, so that a run can go on from the middle."""
 
 import contextlib
+import functools
 import itertools
 import random
+import signal
 
 import numpy as np
 import torch
@@ -33,17 +35,19 @@ def set_random_seed(seed):
     """Seed Python's, NumPy's and torch's random numbers."""
     random.seed(seed)
     np.random.seed(seed)
-    torch.manual_seed(seed)
+    torch.manual_seed(seed)  # of the CPU and of GPUs
 
 
 @contextlib.contextmanager
 def random_state(seed):
-    """Seed all random numbers for the block, and put them back as they were after it; None changes nothing."""
+    """Seed the CPU's random numbers for the block, and put them back as they were after it; None changes nothing."""
     if seed is None:
         yield
         return
     before = random.getstate(), np.random.get_state(), torch.get_rng_state()
-    set_random_seed(seed)
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.default_generator.manual_seed(seed)
     try:
         yield
     finally:
@@ -52,11 +56,19 @@ def random_state(seed):
         torch.set_rng_state(before[2])
 
 
+@functools.cache
+def _spare_worker():
+    """Let a worker pass over its first SIGTERM: sent to all processes, it is for the training to end."""
+    signal.signal(signal.SIGTERM, lambda number, frame: signal.signal(number, signal.SIG_DFL))
+
+
 class SeededItems:
     """For data sets: an item asked for by a :class:`SeededIndex` is augmented with its seed, in whichever process."""
 
     def __getitem__(self, index):
         """Return the item at an index."""
+        if torch.utils.data.get_worker_info() is not None:
+            _spare_worker()
         with random_state(getattr(index, 'seed', None)):
             return super().__getitem__(int(index))
 

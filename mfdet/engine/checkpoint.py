@@ -50,7 +50,7 @@ class PlainCheckpointHook(Hook):
         meta = checkpoint['meta']
         meta['normalization'] = {key: to_plain(preprocessor.get(key)) for key in ('mean', 'std', 'bgr_to_rgb')}
         meta['dataset_meta'] = to_plain(dict(meta.get('dataset_meta', {})))
-        meta['mfdet'] = dict(config=plain_config(runner.cfg))
+        meta['mfdet'] = dict(config=plain_config(runner.cfg), batches_per_epoch=len(runner.train_dataloader))
 
     def after_load_checkpoint(self, runner, checkpoint):
         """Check that the weights fit the model, and rebuild the message hub.
@@ -62,6 +62,8 @@ class PlainCheckpointHook(Hook):
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         shapes = {name: value.shape for name, value in model.state_dict().items()}
         check_state_dict(state_dict_of(checkpoint, source), shapes, source, 'the model of this config')
+        if runner.cfg.get('resume'):
+            fit_progress(checkpoint['meta'], len(runner.train_dataloader), source)
         if 'message_hub' in checkpoint:
             hub = checkpoint['message_hub']
             best = hub['runtime_info'].get('best_ckpt')
@@ -89,6 +91,28 @@ def checkpoint_classes(checkpoint, path):
     ):
         raise InputError(f'{path}: its class names are no list of strings')
     return classes
+
+
+def fit_progress(meta, batches, path):
+    """Count the iterations of a checkpoint by epochs of this run, which may have other batches or processes.
+
+    Args:
+        meta: of the checkpoint; its ``iter`` is changed if need be.
+        batches: batches of an epoch in this run.
+        path: file name of the checkpoint, for the message.
+
+    Raises:
+        InputError: it is from the middle of an epoch that was cut into other batches.
+    """
+    before = (meta.get('mfdet') or {}).get('batches_per_epoch', batches)
+    if before == batches:
+        return
+    if meta['iter'] != meta['epoch'] * before:
+        raise InputError(
+            f'--resume {path}: it is from the middle of an epoch of {before} batches, here an epoch has {batches}; '
+            'keep data, batch size and number of processes, or take an epoch_*.pth'
+        )
+    meta['iter'] = meta['epoch'] * batches
 
 
 def latest_checkpoint(folder):

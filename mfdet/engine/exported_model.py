@@ -6,12 +6,23 @@ from mmengine.config import ConfigDict
 from mmengine.model import BaseModel
 from mmengine.structures import InstanceData
 
+from mfdet.errors import InputError
 from mfdet.runtime import Detector
 
 
 def exported_config(path, config):
-    """Return the model config that puts an exported file in the place of a config's model, and its metadata."""
+    """Return the model config that puts an exported file in the place of a config's model, and its metadata.
+
+    Raises:
+        InputError: the file takes images of one size, and it is too small for the test data.
+    """
     metadata = Detector(path).metadata
+    fixed, resize = metadata.get('fixed_size'), metadata['resize']
+    if fixed and (resize is None or max(resize['scale']) > min(fixed)):  # images of both orientations come
+        raise InputError(
+            f'{path}: takes images of {fixed[0]}×{fixed[1]} alone, and those of the test data would not all fit '
+            'without being shrunk; test an export without --fixed-size'
+        )
     preprocessor = ConfigDict(config.model.data_preprocessor)
     preprocessor.pad_size_divisor = metadata['pad_divisor']
     if not metadata['normalized']:

@@ -11,7 +11,7 @@ from mmengine.optim import AmpOptimWrapper
 from mmengine.registry import HOOKS, LOOPS
 from mmengine.runner import EpochBasedTrainLoop
 
-from mfdet.data.sampling import seed_of, set_random_seed
+from mfdet.data.sampling import SeededItems, seed_of, set_random_seed
 from mfdet.errors import InputError, NonFiniteError
 
 HINT = 'lower optim_wrapper.optimizer.lr, check the annotations of these images, or train without --amp'
@@ -19,7 +19,15 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Stopped(Exception):
-    """Training was asked to stop and has saved its state; the message says where."""
+    """Training was asked to stop and has saved its state; the message says where.
+
+    Attributes:
+        exit_code: what a shell says of a program that the signal has ended.
+    """
+
+    def __init__(self, message, exit_code):
+        super().__init__(message)
+        self.exit_code = exit_code
 
 
 class SharedError(NonFiniteError):
@@ -91,6 +99,12 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
         self.on_nonfinite = on_nonfinite
         self.skipped = 0
         self.signal = None
+        self.buffers = [(buffer, buffer.clone()) for buffer in runner.model.buffers()]
+        if not isinstance(self.dataloader.dataset, SeededItems):
+            runner.logger.warning(
+                f'Images of {type(self.dataloader.dataset).__name__} are augmented by chance: an interrupted run does '
+                'not end with the weights of one left alone'
+            )
 
     def run(self):
         """Train; signals end it in an orderly way meanwhile.
@@ -107,12 +121,15 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
                 signal.signal(number, handler)
 
     def _ask_to_stop(self, number, frame):
-        if self.signal is not None:  # asked twice: at once
+        if self.signal == number == signal.SIGINT:  # Ctrl-C twice: at once
             raise KeyboardInterrupt
-        self.signal = signal.Signals(number).name
+        self.signal = signal.Signals(number)
 
     def run_epoch(self):
         """Run one epoch, or what is left of it."""
+        self._stop_if_asked()
+        if hasattr(self.dataloader.sampler, 'seed'):
+            self.dataloader.sampler.seed = self.runner.seed  # a checkpoint may have brought another
         self.runner.call_hook('before_train_epoch')
         self.runner.model.train()
         done = self._iter - self._epoch * len(self.dataloader)
@@ -122,22 +139,33 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
                 "train_dataloader.batch_sampler = dict(type='ResumableBatchSampler'); take an epoch_*.pth"
             )
         self.dataloader.batch_sampler.skip = done
-        for index, batch in enumerate(self.dataloader, start=done):
-            self.run_iter(index, batch)
-            if any_process(self.signal is not None) and index + 1 < len(self.dataloader):
-                self._stop(self._epoch, self._iter)
+        try:
+            for index, batch in enumerate(self.dataloader, start=done):
+                self.run_iter(index, batch)
+                self._stop_if_asked()
+        except RuntimeError:  # the same signal has ended a worker of the loader
+            if self.signal is None:
+                raise
+            self._stop_if_asked()
         self.runner.call_hook('after_train_epoch')
         self._epoch += 1
-        if any_process(self.signal is not None):
-            self._stop(self._epoch, self._iter)
 
-    def _stop(self, epoch, iteration):
-        """Save the state and raise."""
-        name = f'iter_{iteration}.pth'
-        self.runner.save_checkpoint(self.runner.work_dir, name, by_epoch=False, meta=dict(epoch=epoch, iter=iteration))
+    def _stop_if_asked(self):
+        """Save the state and raise :class:`Stopped` if a signal has come to any process.
+
+        The epoch's end and its validation, if it was the last step, are left to the run that goes on.
+        """
+        if not any_process(self.signal is not None):
+            return
+        name = f'iter_{self._iter}.pth'
+        meta = dict(epoch=self._epoch, iter=self._iter)
+        self.runner.save_checkpoint(self.runner.work_dir, name, by_epoch=False, meta=meta)
+        dist.barrier()  # torchrun ends all when one has ended
+        by = self.signal or signal.SIGTERM
         raise Stopped(
-            f'stopped by {self.signal or "another process"} after iteration {iteration}; the state is in '
-            f'{os.path.join(self.runner.work_dir, name)}: go on with --resume'
+            f'stopped by {by.name} after iteration {self._iter}; the state is in '
+            f'{os.path.join(self.runner.work_dir, name)}: go on with --resume',
+            128 + by,
         )
 
     def run_iter(self, idx, data_batch):
@@ -148,10 +176,12 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
         """
         set_random_seed(seed_of(self.runner.seed, self._iter, dist.get_rank()))
         self.runner.call_hook('before_train_iter', batch_idx=idx, data_batch=data_batch)
+        for buffer, before in self.buffers:
+            before.copy_(buffer)
         try:
             outputs = self.runner.model.train_step(data_batch, FiniteOptimWrapper(self.runner.optim_wrapper))
         except NonFiniteError as error:
-            if dist.get_world_size() > 1 and self.on_nonfinite == 'skip' and not isinstance(error, SharedError):
+            if dist.get_world_size() > 1 and not isinstance(error, SharedError):
                 raise  # the other processes do not know
             self._refuse(str(error), data_batch)
             outputs = None
@@ -163,12 +193,16 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
         """Stop, or count the step as skipped."""
         files = ', '.join(sample.metainfo.get('img_path', '?') for sample in data_batch['data_samples'])
         terms = ', '.join(f'{name} {value:.4g}' for name, value in self._loss_terms(data_batch).items())
+        with torch.no_grad():
+            for buffer, before in self.buffers:  # BatchNorm has taken in what is not finite
+                buffer.copy_(before)
         line = f'iteration {self._iter + 1}: {what} (images {files}; {terms})'
         if self.on_nonfinite == 'skip':
             self.skipped += 1
             self.runner.logger.warning(f'{line}; the step is left out, {self.skipped} so far')
             return
         self.runner.save_checkpoint(self.runner.work_dir, 'nonfinite.pth', by_epoch=False, meta=dict(iter=self._iter))
+        dist.barrier()
         raise InputError(
             f'{line}. The state before this step is in {os.path.join(self.runner.work_dir, "nonfinite.pth")}; '
             '--on-nonfinite skip leaves such steps out'
@@ -179,7 +213,7 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
         model = self.runner.model.module if is_model_wrapper(self.runner.model) else self.runner.model
         set_random_seed(seed_of(self.runner.seed, self._iter, dist.get_rank()))
         try:
-            with torch.no_grad():
+            with torch.no_grad(), self.runner.optim_wrapper.optim_context(model):
                 _, terms = model.parse_losses(model(**model.data_preprocessor(data_batch, True), mode='loss'))
         except NonFiniteError:  # of the matcher, before there is a loss
             return {'loss': float('nan')}

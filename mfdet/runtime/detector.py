@@ -124,7 +124,8 @@ class Detector:
         if image.shape[1] > fixed[0] or image.shape[2] > fixed[1]:
             raise InputError(
                 f'{self.path}: takes images of {fixed[0]}×{fixed[1]} (height × width) at most, got '
-                f'{image.shape[1]}×{image.shape[2]}; export it with a larger --fixed-size, or without one'
+                f'{image.shape[1]}×{image.shape[2]}; call the detector itself, which shrinks images, or export without '
+                '--fixed-size'
             )
         batch = np.zeros((1, len(image), *fixed), np.float32)
         batch[0, :, : image.shape[1], : image.shape[2]] = image

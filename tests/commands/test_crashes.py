@@ -3,6 +3,8 @@
 import errno
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,8 @@ from mfdet.commands import train as train_command
 from mfdet.data.sampling import SeededIndex, random_state, seed_of
 from mfdet.engine.loop import ResumableTrainLoop
 
-SHAPES = str(Path(__file__).parents[2] / 'configs' / 'shapes' / 'retinanet_mf26m.py')
+ROOT = Path(__file__).parents[2]
+SHAPES = str(ROOT / 'configs' / 'shapes' / 'retinanet_mf26m.py')
 OPTIONS = [
     'train_dataloader.num_workers=0',
     'train_dataloader.persistent_workers=False',
@@ -69,7 +72,7 @@ def test_other_seeds_give_other_weights(alone, tmp_path):
     assert any(not first[name].equal(second[name]) for name in first)
 
 
-@pytest.mark.parametrize(('number', 'iteration'), [(signal.SIGTERM, 2), (signal.SIGINT, 3)])
+@pytest.mark.parametrize(('number', 'iteration'), [(signal.SIGTERM, 2), (signal.SIGINT, 4)])
 def test_a_signal_ends_the_step_saves_and_says_so(alone, tmp_path, monkeypatch, capsys, number, iteration):
     run_iter = ResumableTrainLoop.run_iter
 
@@ -81,12 +84,36 @@ def test_a_signal_ends_the_step_saves_and_says_so(alone, tmp_path, monkeypatch, 
     before = signal.getsignal(signal.SIGINT)
     with monkeypatch.context() as patch:
         patch.setattr(ResumableTrainLoop, 'run_iter', interrupted)
-        assert train(tmp_path) == 143
+        assert train(tmp_path) == 128 + number
     assert f'stopped by {number.name} after iteration {iteration}' in capsys.readouterr().err
     assert (tmp_path / f'iter_{iteration}.pth').is_file()
     assert signal.getsignal(signal.SIGINT) is before
     assert train(tmp_path, '--resume') == 0
     assert_equal(alone / 'epoch_2.pth', tmp_path / 'epoch_2.pth')
+
+
+def test_a_signal_to_the_whole_group_spares_the_loaders_workers(tmp_path):
+    options = [*OPTIONS, 'train_dataloader.num_workers=2', 'train_dataloader.persistent_workers=True']
+    options += ['train_dataloader.dataset.length=400']
+    line = [sys.executable, 'tools/train.py', SHAPES, '--work-dir', str(tmp_path), '--cfg-options', *options]
+    process = subprocess.Popen(line, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
+    for output in process.stdout:
+        if b'Epoch(train)' in output:
+            break
+    os.killpg(process.pid, signal.SIGTERM)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 143, errors.decode()[-2000:]
+    assert b'stopped by SIGTERM' in errors
+    assert len(list(tmp_path.glob('iter_*.pth'))) == 1
+
+
+def test_other_batches_go_on_after_an_epoch_but_not_within(alone, tmp_path, capsys):
+    other = ['train_dataloader.batch_size=4']
+    assert train(tmp_path / 'within', '--resume', alone / 'iter_6.pth', options=other) == 2
+    assert 'it is from the middle of an epoch of 4 batches, here an epoch has 2' in capsys.readouterr().err
+    assert train(tmp_path / 'after', '--resume', alone / 'epoch_1.pth', options=other) == 0
+    meta = torch.load(tmp_path / 'after' / 'epoch_2.pth', weights_only=True)['meta']
+    assert (meta['epoch'], meta['iter']) == (2, 4)
 
 
 def test_a_torn_checkpoint_is_passed_over_with_a_warning(alone, tmp_path, capsys):
@@ -133,6 +160,7 @@ def test_a_diverged_loss_stops_with_images_and_terms_or_is_skipped(tmp_path, cap
     assert 'nonfinite.pth' in error
     assert (tmp_path / 'stop' / 'nonfinite.pth').is_file()
     assert train(tmp_path / 'skip', '--on-nonfinite', 'skip', options=wild) == 0
+    assert all(value.isfinite().all() for value in weights(tmp_path / 'skip' / 'epoch_2.pth').values())
     assert 'the step is left out, 7 so far' in capsys.readouterr().err + (
         next((tmp_path / 'skip').rglob('*.log')).read_text()
     )
