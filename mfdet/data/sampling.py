@@ -58,8 +58,13 @@ def random_state(seed):
 
 @functools.cache
 def _spare_worker():
-    """Let a worker pass over its first SIGTERM: sent to all processes, it is for the training to end."""
-    signal.signal(signal.SIGTERM, lambda number, frame: signal.signal(number, signal.SIG_DFL))
+    """Let a worker of the training live on for 30 seconds after its first SIGTERM: the training ends in order."""
+
+    def spare(number, frame):
+        signal.signal(number, signal.SIG_DFL)
+        signal.alarm(30)
+
+    signal.signal(signal.SIGTERM, spare)
 
 
 class SeededItems:
@@ -67,7 +72,7 @@ class SeededItems:
 
     def __getitem__(self, index):
         """Return the item at an index."""
-        if torch.utils.data.get_worker_info() is not None:
+        if isinstance(index, SeededIndex) and torch.utils.data.get_worker_info() is not None:
             _spare_worker()
         with random_state(getattr(index, 'seed', None)):
             return super().__getitem__(int(index))

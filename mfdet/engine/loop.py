@@ -116,7 +116,14 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
         before = {number: signal.signal(number, self._ask_to_stop) for number in SIGNALS}
         try:
             return super().run()
+        except RuntimeError:  # the same signal has ended a worker of the validation's loader
+            if self.signal is None:
+                raise
+            return self._stop_if_asked()
         finally:
+            iterator, self.dataloader._iterator = self.dataloader._iterator, None
+            if iterator is not None and self.dataloader.num_workers:
+                iterator._shutdown_workers()  # they do not end at the one SIGTERM of Python's exit
             for number, handler in before.items():
                 signal.signal(number, handler)
 
