@@ -15,10 +15,7 @@ from mfdet.benchmark import runtimes
 from mfdet.benchmark.timing import by_turns, multiply_adds_per_second
 from mfdet.complexity import count_complexity
 from mfdet.engine.config import load_config
-from mfdet.export.channels_last import channels_last
 from mfdet.export.graph import DetectorGraph, build_graph
-from mfdet.models import MobileFormer
-from mfdet.models.fuse import fuse
 
 COLUMNS = ('model', 'runtime', 'ms', 'ratio', 'of the limit')
 PEERS = {  # name: config of mmdet, after mmdet::
@@ -57,28 +54,13 @@ def graph_of(model):
     return DETRGraph(model) if isinstance(model, DETR) else build_graph(model)
 
 
-def forms(name, model, shape, chosen, folder, threads):
+def functions_of(name, model, shape, chosen, folder, threads):
     """Return the functions to time for one detector: runtime to function."""
-    own = any(isinstance(module, MobileFormer) for module in model.modules())
     padded = [-(-side // 32) * 32 for side in shape]
     if isinstance(model, DETR):  # in mmdet it pads by one pixel at most
         padded = list(shape)
-    inputs = torch.randn(1, 3, *padded), torch.tensor([shape])
-    arrays = dict(images=inputs[0].numpy(), sizes=inputs[1].numpy())
-    found = {}
-    if 'eager' in chosen:
-        rewritten = fuse(copy.deepcopy(model)) if own else model
-        found['eager'] = runtimes.eager(graph_of(rewritten), inputs, threads)
-    if 'compile' in chosen:
-        found['compile'] = runtimes.compiled(graph_of(copy.deepcopy(model)), inputs, threads)
-    if 'onnxruntime' in chosen:
-        path = runtimes.onnx_file(graph_of(copy.deepcopy(model)), folder, name, padded)
-        found['onnxruntime'] = runtimes.onnxruntime(path, arrays, threads)
-    if 'openvino' in chosen:
-        rewritten = channels_last(copy.deepcopy(model), fixed_size=True) if own else copy.deepcopy(model)
-        path = runtimes.onnx_file(graph_of(rewritten), folder, f'{name}-openvino' if own else name, padded, not own)
-        found['openvino'] = runtimes.openvino(path, arrays, threads)
-    return found
+    inputs = dict(images=torch.randn(1, 3, *padded), sizes=torch.tensor([shape]))
+    return runtimes.functions_of(name, model, graph_of, inputs, chosen, folder, threads, padded)
 
 
 def count_madds(model, shape):
@@ -107,7 +89,7 @@ def measure_detectors(configs, shape, chosen, threads, repeats, progress=print):
     with tempfile.TemporaryDirectory() as folder:
         for name, model in models.items():
             progress(f'preparing {name}')
-            for runtime, function in forms(name, model, shape, chosen, folder, threads).items():
+            for runtime, function in functions_of(name, model, shape, chosen, folder, threads).items():
                 functions[name, runtime] = function
         seconds = by_turns(functions, repeats, warmup=2)
     first = min(spent for (name, _), spent in seconds.items() if name == next(iter(models)))

@@ -11,47 +11,23 @@ from mfdet.benchmark.peers import build_backbone
 from mfdet.benchmark.straightforward import straightforward
 from mfdet.benchmark.timing import by_turns, multiply_adds_per_second
 from mfdet.complexity import count_complexity
-from mfdet.export.channels_last import channels_last
 from mfdet.models import MobileFormer
-from mfdet.models.fuse import fuse
 
 COLUMNS = ('model', 'size', 'runtime', 'ms', 'ratio', 'of the limit')
 
 
-def forms(name, backbone, size, chosen, folder, threads):
+def functions_of(name, backbone, size, chosen, folder, threads):
     """Return the functions to time for one backbone: runtime to function.
 
-    Mobile-Former runs in the form made for the runtime; 'straightforward' is the same model without, in eager torch.
+    Besides those of :func:`mfdet.benchmark.runtimes.functions_of`, 'straightforward' is a Mobile-Former without the
+    form made for eager torch.
     """
-    own = isinstance(backbone, MobileFormer)
-    images = torch.randn(1, 3, size, size)
-    arrays = dict(images=images.numpy())
+    inputs = dict(images=torch.randn(1, 3, size, size))
     found = {}
-    if 'eager' in chosen:
-        if own:
-            plain = straightforward(copy.deepcopy(backbone))
-            found['straightforward'] = runtimes.eager(runtimes.LastMap(plain), (images,), threads)
-        model = fuse(copy.deepcopy(backbone)) if own else backbone
-        found['eager'] = runtimes.eager(runtimes.LastMap(model), (images,), threads)
-    if 'compile' in chosen:
-        found['compile'] = runtimes.compiled(runtimes.LastMap(copy.deepcopy(backbone)), (images,), threads)
-    if 'onnxruntime' in chosen:
-        path = runtimes.onnx_file(runtimes.LastMap(copy.deepcopy(backbone)), folder, name)
-        found['onnxruntime'] = runtimes.onnxruntime(path, arrays, threads)
-    if 'openvino' in chosen:
-        graph = copy.deepcopy(backbone)
-        if own:
-            path = runtimes.onnx_file(
-                runtimes.LastMap(channels_last(graph, fixed_size=True)),
-                folder,
-                f'{name}-{size}',
-                (size, size),
-                optimize=False,
-            )
-        else:
-            path = runtimes.onnx_file(runtimes.LastMap(graph), folder, name)
-        found['openvino'] = runtimes.openvino(path, arrays, threads)
-    return found
+    if 'eager' in chosen and isinstance(backbone, MobileFormer):
+        plain = straightforward(copy.deepcopy(backbone))
+        found['straightforward'] = runtimes.eager(runtimes.LastMap(plain), tuple(inputs.values()), threads)
+    return found | runtimes.functions_of(name, backbone, runtimes.LastMap, inputs, chosen, folder, threads)
 
 
 def measure_latency(names, sizes, chosen, threads, repeats, reference, progress=print):
@@ -85,7 +61,7 @@ def measure_latency(names, sizes, chosen, threads, repeats, reference, progress=
             functions = {}
             for name, backbone in backbones.items():
                 progress(f'{size} px: preparing {name}')
-                for runtime, function in forms(name, backbone, size, chosen, folder, threads).items():
+                for runtime, function in functions_of(name, backbone, size, chosen, folder, threads).items():
                     functions[name, runtime] = function
             seconds = by_turns(functions, repeats)
             fastest = {name: min(seconds[key] for key in seconds if key[0] == name) for name in backbones}

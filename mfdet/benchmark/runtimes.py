@@ -1,12 +1,16 @@
 """One function of an image batch, run by each runtime, ready to be timed."""
 
+import copy
 import os
 
 import torch
 
 from mfdet.errors import InputError
+from mfdet.export.channels_last import channels_last
 from mfdet.export.graph import ClassifierGraph
 from mfdet.export.onnx import export_onnx
+from mfdet.models import MobileFormer
+from mfdet.models.fuse import fuse
 
 RUNTIMES = ('eager', 'compile', 'onnxruntime', 'openvino')
 
@@ -109,3 +113,38 @@ def check_runtimes(names):
     unknown = sorted(set(names) - set(RUNTIMES))
     if unknown:
         raise InputError(f'--runtimes: there is no {unknown[0]!r}, choose of {", ".join(RUNTIMES)}')
+
+
+def functions_of(name, model, graph_of, inputs, chosen, folder, threads, size=None):
+    """Return the functions to time for one model: runtime to function.
+
+    Mobile-Former runs in the form made for the runtime.
+
+    Args:
+        name: of its files.
+        model: module; it is left as it is.
+        graph_of: function from a module to what is run and exported.
+        inputs: dict of name to tensor.
+        chosen: names of :data:`RUNTIMES`.
+        folder, size: see :func:`onnx_file`.
+        threads: CPU threads.
+    """
+    own = any(isinstance(module, MobileFormer) for module in model.modules())
+    tensors, arrays = tuple(inputs.values()), {key: tensor.numpy() for key, tensor in inputs.items()}
+    found = {}
+    if 'eager' in chosen:
+        found['eager'] = eager(graph_of(fuse(copy.deepcopy(model)) if own else model), tensors, threads)
+    if 'compile' in chosen:
+        found['compile'] = compiled(graph_of(copy.deepcopy(model)), tensors, threads)
+    if 'onnxruntime' in chosen:
+        path = onnx_file(graph_of(copy.deepcopy(model)), folder, name, size)
+        found['onnxruntime'] = onnxruntime(path, arrays, threads)
+    if 'openvino' in chosen:
+        if own:
+            height, width = tensors[0].shape[-2:]
+            graph = graph_of(channels_last(copy.deepcopy(model), fixed_size=True))
+            path = onnx_file(graph, folder, f'{name}-{height}x{width}', (height, width), optimize=False)
+        else:
+            path = onnx_file(graph_of(copy.deepcopy(model)), folder, name, size)
+        found['openvino'] = openvino(path, arrays, threads)
+    return found

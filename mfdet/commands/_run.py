@@ -1,5 +1,6 @@
 """What every command shares: how a user's mistake ends it, and what it needs installed."""
 
+import argparse
 import functools
 import importlib.util
 import os
@@ -38,6 +39,38 @@ def program(tool):
         tool: name of the command's file in ``tools``, without its suffix.
     """
     return sys.argv[0] if sys.argv[0].startswith('mfdet ') else f'python tools/{tool}.py'
+
+
+def new_parser(tool, description, example):
+    """Return the argument parser of a command.
+
+    Args:
+        tool: see :func:`program`; a script for developers by its file name, such as ``'make_shapes.py'``.
+        description: what it does.
+        example: text below the options, with ``%(prog)s`` for the command.
+    """
+    return argparse.ArgumentParser(
+        tool if tool.endswith('.py') else program(tool),
+        description=description,
+        epilog=example,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def check_at_least_one(args, *options):
+    """Check that numbers of the command line are at least 1, where they are given.
+
+    Args:
+        args: parsed options.
+        options: their names, such as ``'batch_size'``.
+
+    Raises:
+        InputError: one is less.
+    """
+    for option in options:
+        value = getattr(args, option, None)
+        if value is not None and value < 1:
+            raise InputError(f'--{option.replace("_", "-")} must be at least 1, got {value}')
 
 
 def add_config_options(parser, what):

@@ -5,7 +5,7 @@ import os
 import shlex
 import sys
 
-from mfdet.commands._run import check_environment, command, program
+from mfdet.commands._run import check_at_least_one, check_environment, command, new_parser, program
 from mfdet.errors import InputError
 from mfdet.runtime.detector import check_threads
 
@@ -19,9 +19,7 @@ DETECTORS = ('configs/retinanet_mf508m.py', 'configs/e2e_mf508m.py', 'RetinaNet-
 
 def build_parser():
     """Return the argument parser."""
-    parser = argparse.ArgumentParser(
-        program('benchmark'), description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser('benchmark', __doc__, EXAMPLE)
     kinds = parser.add_subparsers(dest='kind', required=True, metavar='WHAT')
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument('--threads', type=int, default=1, help='CPU threads (default: 1)')
@@ -68,9 +66,7 @@ def check_options(args):
         InputError: one is wrong.
     """
     check_threads(args.threads)
-    for option in ('repeats', 'images', 'classes', 'batch_size'):
-        if getattr(args, option, 1) < 1:
-            raise InputError(f'--{option.replace("_", "-")} must be at least 1, got {getattr(args, option)}')
+    check_at_least_one(args, 'repeats', 'images', 'classes', 'batch_size')
     sides = [*getattr(args, 'sizes', []), getattr(args, 'size', 32), *getattr(args, 'shape', [])]
     if min(sides) < 32:
         raise InputError(f'sizes are in pixels and at least 32, got {min(sides)}')

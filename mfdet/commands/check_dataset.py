@@ -1,12 +1,12 @@
 """Check a COCO data set before training: annotation file and images."""
 
-import argparse
 import dataclasses
 import json
 import os
 
-from mfdet.commands._run import command, program
+from mfdet.commands._run import command, new_parser
 from mfdet.errors import InputError
+from mfdet.files import check_writable
 
 EXAMPLE = """example:
   %(prog)s cells/train.json --images cells/images --plot sizes.png
@@ -14,19 +14,33 @@ EXAMPLE = """example:
 exit code: 0 without problems, 1 with warnings only, 2 with errors"""
 
 
+def add_most(parser):
+    """Add ``--most``."""
+    parser.add_argument('--most', type=int, default=50, metavar='N', help='problems to print (default: 50)')
+
+
+def print_problems(problems, most):
+    """Print the first problems, and how many more there are.
+
+    Raises:
+        InputError: ``most`` is negative.
+    """
+    if most < 0:
+        raise InputError(f'--most must be 0 or more, got {most}')
+    for problem in problems[:most]:
+        print(problem)
+    if len(problems) > most:
+        print(f'... and {len(problems) - most} more; --most {len(problems)} prints all')
+
+
 def build_parser():
     """Return the argument parser."""
-    parser = argparse.ArgumentParser(
-        program('check_dataset'),
-        description=__doc__,
-        epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = new_parser('check_dataset', __doc__, EXAMPLE)
     parser.add_argument('annotations', metavar='ANN.json', help='annotation file, COCO JSON')
     parser.add_argument('--images', metavar='DIR', help='folder of the images; without it they are not looked at')
     parser.add_argument('--json', action='store_true', help='print one JSON object: summary and problems')
     parser.add_argument('--plot', metavar='FILE.png', help='draw object sizes and classes')
-    parser.add_argument('--most', type=int, default=50, metavar='N', help='problems to print (50); --json has all')
+    add_most(parser)
     return parser
 
 
@@ -38,10 +52,10 @@ def main(argv=None):
 
     if args.images and not os.path.isdir(args.images):
         raise InputError(f'--images {args.images}: no such folder')
-    if args.plot and (not args.plot.endswith('.png') or not os.path.isdir(os.path.dirname(args.plot) or '.')):
-        raise InputError(f'--plot {args.plot}: must be a .png file in a folder that exists')
-    if args.most < 0:
-        raise InputError(f'--most must be 0 or more, got {args.most}')
+    if args.plot:
+        check_writable(args.plot, '--plot')
+        if not args.plot.endswith('.png'):
+            raise InputError(f'--plot {args.plot}: must end in .png')
     content = read_annotations(args.annotations)
     problems = check_annotations(content, args.annotations)
     if args.images:
@@ -68,8 +82,5 @@ def print_text(args, summary, problems, errors):
     )
     for name, count in summary['classes'].items():
         print(f'  {name:<24}{count:>8}')
-    for problem in problems[: args.most]:
-        print(problem)
-    if len(problems) > args.most:
-        print(f'... and {len(problems) - args.most} more; --json lists all')
+    print_problems(problems, args.most)
     print(f'{errors} errors, {len(problems) - errors} warnings')

@@ -1,11 +1,12 @@
 """Convert a Pascal-VOC or YOLO data set to a COCO annotation file; the images stay where they are."""
 
-import argparse
 import json
 import os
 
-from mfdet.commands._run import command, program
+from mfdet.commands._run import command, new_parser
+from mfdet.commands.check_dataset import add_most, print_problems
 from mfdet.errors import InputError
+from mfdet.files import check_writable, replacing
 
 EXAMPLE = """examples:
   %(prog)s voc cells --split train --out cells/train.json
@@ -16,12 +17,7 @@ exit code: 0 if everything was converted, 1 if something was left out or is odd;
 
 def build_parser():
     """Return the argument parser."""
-    parser = argparse.ArgumentParser(
-        program('convert_dataset'),
-        description=__doc__,
-        epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = new_parser('convert_dataset', __doc__, EXAMPLE)
     parser.add_argument('kind', choices=('voc', 'yolo'), help='what SRC is')
     parser.add_argument('source', metavar='SRC', help='folder of the data set')
     parser.add_argument('--out', required=True, metavar='ANN.json', help='file to write; it must not exist')
@@ -29,7 +25,7 @@ def build_parser():
     parser.add_argument(
         '--one-based', action='store_true', help='VOC: pixels count from 1, as in the original PASCAL VOC'
     )
-    parser.add_argument('--most', type=int, default=50, metavar='N', help='problems to print (default: 50)')
+    add_most(parser)
     return parser
 
 
@@ -41,25 +37,16 @@ def main(argv=None):
 
     if not os.path.isdir(args.source):
         raise InputError(f'{args.source}: no such folder')
-    if not os.path.isdir(os.path.dirname(args.out) or '.'):
-        raise InputError(f'--out {args.out}: its folder does not exist')
+    check_writable(args.out, '--out')
     if os.path.exists(args.out):
         raise InputError(f'--out {args.out}: is there already; take another name or remove it')
     if args.one_based and args.kind != 'voc':
         raise InputError('--one-based goes with voc')
     options = dict(one_based=args.one_based) if args.kind == 'voc' else {}
     content, problems = CONVERTERS[args.kind](args.source, args.split, **options)
-    part = f'{args.out}.part'
-    try:
-        with open(part, 'w', encoding='utf-8') as file:
-            json.dump(content, file, allow_nan=False)
-        os.replace(part, args.out)
-    except OSError as error:
-        raise InputError(f'--out {args.out}: cannot be written: {error.strerror}') from error
-    for problem in problems[: args.most]:
-        print(problem)
-    if len(problems) > args.most:
-        print(f'... and {len(problems) - args.most} more')
+    with replacing(args.out) as part, open(part, 'w', encoding='utf-8') as file:
+        json.dump(content, file, allow_nan=False)
+    print_problems(problems, args.most)
     names = ', '.join(category['name'] for category in content['categories'])
     print(
         f'{args.out}: {len(content["images"])} images, {len(content["annotations"])} objects of {names}; '

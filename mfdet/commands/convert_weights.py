@@ -1,10 +1,8 @@
 """Convert a released Mobile-Former checkpoint to the layout of this project."""
 
-import argparse
-import os
-
-from mfdet.commands._run import check_environment, command, program
+from mfdet.commands._run import check_environment, command, new_parser
 from mfdet.errors import InputError
+from mfdet.files import check_writable, replacing
 
 EXAMPLE = """example:
   %(prog)s mobile-former-508m.pth.tar mobile_former_508m.pth"""
@@ -12,12 +10,7 @@ EXAMPLE = """example:
 
 def build_parser():
     """Return the argument parser."""
-    parser = argparse.ArgumentParser(
-        program('convert_weights'),
-        description=__doc__,
-        epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = new_parser('convert_weights', __doc__, EXAMPLE)
     parser.add_argument('src', help='released file: weights under "state_dict" or bare, with or without "module."')
     parser.add_argument('dst', help='file to write: {"state_dict": weights, "meta": {"arch", "num_classes"}}')
     return parser
@@ -28,6 +21,7 @@ def main(argv=None):
     """Run the command; returns the exit code."""
     check_environment()
     args = build_parser().parse_args(argv)
+    check_writable(args.dst)
     import torch
 
     from mfdet.models.find_arch import find_arch
@@ -41,9 +35,6 @@ def main(argv=None):
     except InputError as error:
         raise InputError(f'{args.src}: {error}') from error
     arch, num_classes = find_arch(weights, args.src)
-    if not os.path.isdir(os.path.dirname(args.dst) or '.'):
-        raise InputError(f'{args.dst}: its folder does not exist')
-    part = f'{args.dst}.part'
-    torch.save(dict(state_dict=weights, meta=dict(arch=arch, num_classes=num_classes)), part)
-    os.replace(part, args.dst)
+    with replacing(args.dst) as part, open(part, 'wb') as file:
+        torch.save(dict(state_dict=weights, meta=dict(arch=arch, num_classes=num_classes)), file)
     print(f'{args.dst}: Mobile-Former {arch}, {num_classes} classes, {len(weights)} entries')

@@ -1,9 +1,8 @@
 """``tools/evaluate.py``: the COCO metrics of a results file."""
 
-import argparse
 import json
 
-from mfdet.commands._run import command, program
+from mfdet.commands._run import command, new_parser
 from mfdet.errors import InputError
 
 EXAMPLE = """example:
@@ -21,11 +20,8 @@ def main(argv=None):
         from mfdet.evaluation import coco
     except ImportError as error:
         raise InputError(f'{error.name} cannot be found; install what this needs: pip install pycocotools') from error
-    parser = argparse.ArgumentParser(
-        prog=program('evaluate'),
-        description='Evaluate detections in the COCO results format against a COCO annotation file.',
-        epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = new_parser(
+        'evaluate', 'Evaluate detections in the COCO results format against a COCO annotation file.', EXAMPLE
     )
     parser.add_argument('ground_truth', metavar='GT.json', help='COCO annotation file')
     parser.add_argument('results', metavar='RESULTS.json', help='COCO results file, boxes in pixels')

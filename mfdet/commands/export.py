@@ -1,15 +1,15 @@
 """Export a trained model: weights (safetensors), ONNX or OpenVINO, checked against the PyTorch model."""
 
-import argparse
 import copy
 import importlib.util
 import os
 import tempfile
 
-from mfdet.commands._run import add_config_options, check_environment, command, program
+from mfdet.commands._run import add_config_options, check_environment, command, new_parser
 from mfdet.commands.train import add_data_options, data_pair
 from mfdet.errors import InputError
 from mfdet.export.quantize import calibration_images
+from mfdet.files import check_writable
 
 EXAMPLE = """examples:
   %(prog)s CONFIG CHECKPOINT --format onnx --output detector.onnx
@@ -20,9 +20,7 @@ SUFFIXES = dict(weights='.safetensors', onnx='.onnx', openvino='.xml')
 
 def build_parser():
     """Return the argument parser."""
-    parser = argparse.ArgumentParser(
-        program('export'), description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser('export', __doc__, EXAMPLE)
     parser.add_argument('config', help='config file, the one of the training')
     parser.add_argument('checkpoint', help='checkpoint of the training')
     parser.add_argument('--format', required=True, choices=sorted(SUFFIXES), help='kind of file to write')
@@ -58,15 +56,11 @@ def check_options(args):
         raise InputError(f'--output {args.output}: a file of format {args.format} ends in {suffix}')
     if not args.max_drop >= 0:
         raise InputError(f'--max-drop must be 0 or more AP points, got {args.max_drop}')
-    if os.path.isdir(args.output):
-        raise InputError(f'--output {args.output}: is a folder, name a file')
     needed = dict(onnx=('onnx', 'onnxscript', 'onnxruntime'), openvino=('onnx', 'onnxscript', 'openvino'))
     for package in needed.get(args.format, ('safetensors',)):
         if importlib.util.find_spec(package) is None:
             raise InputError(f'--format {args.format} needs {package}: pip install {package}')
-    folder = os.path.dirname(args.output) or '.'
-    if not os.path.isdir(folder) or not os.access(folder, os.W_OK):
-        raise InputError(f'--output {args.output}: its folder must exist and be writable')
+    check_writable(args.output, '--output')
     for option, formats in (
         ('preprocess', ('onnx', 'openvino')),
         ('fp16', ('openvino',)),

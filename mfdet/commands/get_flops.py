@@ -1,9 +1,8 @@
 """Count parameters and multiply-adds (MAdds) of a detector, as the paper counts them."""
 
-import argparse
 import json
 
-from mfdet.commands._run import check_environment, command, program
+from mfdet.commands._run import check_environment, command, new_parser
 from mfdet.errors import InputError
 
 EXAMPLE = """example:
@@ -12,9 +11,7 @@ EXAMPLE = """example:
 
 def build_parser():
     """Return the argument parser."""
-    parser = argparse.ArgumentParser(
-        program('get_flops'), description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser('get_flops', __doc__, EXAMPLE)
     parser.add_argument('config', help='config file, such as configs/retinanet_mf508m.py')
     parser.add_argument('--shape', type=int, nargs=2, default=(800, 1333), metavar=('H', 'W'), help='image in pixels')
     parser.add_argument('--json', action='store_true', help='print params, madds, backbone_params, backbone_madds')

@@ -1,6 +1,5 @@
 """Detect objects in images, folders or a video: pictures with boxes, and predictions.json in the COCO format."""
 
-import argparse
 import glob
 import itertools
 import json
@@ -12,8 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mfdet import compat
-from mfdet.commands._run import command, program
+from mfdet.commands._run import check_at_least_one, command, new_parser
 from mfdet.errors import InputError
+from mfdet.files import IMAGE_SUFFIXES, replacing
 
 EXAMPLE = """examples:
   %(prog)s model.onnx photos --out predictions
@@ -21,18 +21,12 @@ EXAMPLE = """examples:
   %(prog)s work_dirs/run/best_coco_bbox_mAP_epoch_12.pth clip.mp4
 
 Exit code: 0 if every image was read, 1 if some were not (each is named), 2 if nothing could be done."""
-IMAGES = ('.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
 VIDEOS = ('.avi', '.mkv', '.mov', '.mp4', '.webm')
 
 
 def build_parser():
     """Return the argument parser."""
-    parser = argparse.ArgumentParser(
-        program('predict'),
-        description=__doc__,
-        epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = new_parser('predict', __doc__, EXAMPLE)
     parser.add_argument('model', metavar='MODEL', help='exported model (.onnx, .xml) or checkpoint (.pth, ...)')
     parser.add_argument('input', metavar='INPUT', nargs='+', help='images, folders, globs, or one video')
     parser.add_argument('--out', metavar='DIR', default='predictions', help='folder for results (default predictions)')
@@ -63,9 +57,11 @@ def find_inputs(inputs, out):
             problems.append(f'{text}: no such file or folder')
         for match in map(Path, matches):
             if match.is_dir():
-                found = sorted(path for path in match.rglob('*') if path.suffix.lower() in IMAGES and path.is_file())
+                found = sorted(
+                    path for path in match.rglob('*') if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()
+                )
                 if not found:
-                    problems.append(f'{match}: holds no images, files that end in {", ".join(IMAGES)}')
+                    problems.append(f'{match}: holds no images, files that end in {", ".join(IMAGE_SUFFIXES)}')
             else:
                 found = [match]
             files += found
@@ -182,19 +178,18 @@ def read_frames(video, path, expected, progress):
 
 def picture_name(name):
     """Return the name of an image's picture: its own, if OpenCV can write such files."""
-    return name if name.lower().endswith(IMAGES) else f'{name}.png'
+    return name if name.lower().endswith(IMAGE_SUFFIXES) else f'{name}.png'
 
 
 def write_file(path, data):
     """Write bytes so that the file is never seen half-written; makes its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f'{path.name}.part')
-    part.write_bytes(data)
-    os.replace(part, path)
+    with replacing(path) as part, open(part, 'wb') as file:
+        file.write(data)
 
 
-def write_picture(path, image):
-    """Write an image (H, W, 3) BGR in the format that the suffix of ``path`` names.
+def encode_picture(path, image):
+    """Return an image (H, W, 3) BGR as bytes in the format that the suffix of ``path`` names.
 
     Raises:
         InputError: the format does not take an image of this size.
@@ -205,7 +200,7 @@ def write_picture(path, image):
     if not written:
         height, width = image.shape[:2]
         raise InputError(f'{path}: a picture of {width}×{height} pixels cannot be written in this format')
-    write_file(path, data.tobytes())
+    return data.tobytes()
 
 
 @contextmanager
@@ -213,25 +208,21 @@ def video_writer(path, rate):
     """Yield a function that appends an image; the video stands at ``path`` once all went well."""
     import cv2
 
-    part = path.with_suffix('.part.mp4')
     writer = cv2.VideoWriter()
 
-    def write(image):
+    def write(image, part):
         if not writer.isOpened():
             height, width = image.shape[:2]
-            writer.open(str(part), cv2.VideoWriter_fourcc(*'mp4v'), rate, (width, height))
+            writer.open(part, cv2.VideoWriter_fourcc(*'mp4v'), rate, (width, height))
         if not writer.isOpened():
             raise InputError(f'{path}: OpenCV cannot write a video of {width}×{height} pixels, {rate:g} frames/s')
         writer.write(image)
 
-    try:
-        yield write
-        writer.release()
-        if part.exists():  # not so if there was no frame
-            os.replace(part, path)
-    finally:
-        writer.release()
-        part.unlink(missing_ok=True)
+    with replacing(path) as part:
+        try:
+            yield lambda image: write(image, part)
+        finally:
+            writer.release()
 
 
 def coco_annotations(found, image_id, first_id):
@@ -288,9 +279,11 @@ def predict_images(model, files, out, problems, **options):
 
     def save(name, picture):
         try:
-            write_picture(out / picture_name(name), picture)
+            data = encode_picture(out / picture_name(name), picture)
         except InputError as error:  # the detections still count
             progress.report(error)
+        else:
+            write_file(out / picture_name(name), data)
 
     with Progress(len(files) + len(problems)) as progress:
         for problem in problems:
@@ -312,10 +305,7 @@ def main(argv=None):
     args = build_parser().parse_args(argv)
     if not 0 <= args.score_thr <= 1:
         raise InputError(f'--score-thr must be from 0 to 1, got {args.score_thr}')
-    for option in ('batch', 'threads'):
-        value = getattr(args, option)
-        if value is not None and value < 1:
-            raise InputError(f'--{option} must be at least 1, got {value}')
+    check_at_least_one(args, 'batch', 'threads')
     compat.check_opencv()
     from mfdet.api import load_detector
 

@@ -1,13 +1,13 @@
 """Test a detector on a data set: COCO metrics in all and for each class."""
 
-import argparse
 import os
 import shutil
 import tempfile
 
-from mfdet.commands._run import check_environment, command, program
+from mfdet.commands._run import check_at_least_one, check_environment, command, new_parser
 from mfdet.commands.train import add_common_options, add_data_options, data_pair, prepare
 from mfdet.errors import InputError
+from mfdet.files import check_writable, replacing
 
 EXAMPLE = """example:
   %(prog)s configs/shapes/retinanet_mf26m.py work_dirs/shapes/retinanet_mf26m/epoch_5.pth \\
@@ -19,9 +19,7 @@ BACKENDS = dict(torch='.pth or .safetensors', onnx='.onnx', openvino='.xml')
 
 def build_parser():
     """Return the argument parser."""
-    parser = argparse.ArgumentParser(
-        program('test'), description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser('test', __doc__, EXAMPLE)
     parser.add_argument('config', help='config file, the one of the training')
     parser.add_argument('checkpoint', help='checkpoint of the training, or a file of tools/export.py')
     parser.add_argument(
@@ -65,8 +63,7 @@ def build_config(args, results_dir):
             f'{args.config} is no config of a detector with test data; take one such as configs/e2e_mf508m.py'
         )
     set_data(config, args.data_root, val=data_pair(args, 'val'))
-    if args.batch_size is not None and args.batch_size < 1:
-        raise InputError(f'--batch-size must be at least 1, got {args.batch_size}')
+    check_at_least_one(args, 'batch_size')
     if args.batch_size and config.get('test_dataloader'):
         config.test_dataloader.batch_size = args.batch_size
     backend = backend_of(args)
@@ -78,10 +75,8 @@ def build_config(args, results_dir):
     if classes:
         set_classes(config, classes)
     check_data(config, ('test',))
-    if args.out and os.path.isdir(args.out):
-        raise InputError(f'--out {args.out}: is a folder, name a file')
-    if args.out and not os.path.isdir(os.path.dirname(args.out) or '.'):
-        raise InputError(f'--out {args.out}: its folder does not exist')
+    if args.out:
+        check_writable(args.out, '--out')
     prepare(config, args)
     if backend == 'torch':
         config.load_from = args.checkpoint
@@ -108,7 +103,6 @@ def main(argv=None):
         runner.test()
         results = os.path.join(results_dir, 'results.bbox.json')
         if args.out and os.path.isfile(results):
-            part = f'{args.out}.part'
-            shutil.copyfile(results, part)
-            os.replace(part, args.out)
+            with replacing(args.out) as part:
+                shutil.copyfile(results, part)
             runner.logger.info(f'Detections are in {args.out}')

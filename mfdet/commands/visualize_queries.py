@@ -1,12 +1,11 @@
 """Draw what object queries look at, and how their boxes move from block to block."""
 
-import argparse
 import os
 
 import cv2
 import numpy as np
 
-from mfdet.commands._run import add_config_options, check_environment, command, program
+from mfdet.commands._run import add_config_options, check_environment, command, new_parser
 from mfdet.errors import InputError
 from mfdet.runtime.images import read_image
 from mfdet.visualization import contact_sheet, titled
@@ -19,12 +18,7 @@ PANEL = 320  # long side of a panel, in pixels
 
 def build_parser():
     """Return the argument parser."""
-    parser = argparse.ArgumentParser(
-        program('visualize_queries'),
-        description=__doc__,
-        epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = new_parser('visualize_queries', __doc__, EXAMPLE)
     parser.add_argument('config', help='config of an end-to-end detector, such as configs/e2e_mf508m.py')
     parser.add_argument('checkpoint', help='checkpoint of the training')
     parser.add_argument('image', help='image file')

@@ -1,6 +1,14 @@
 """Makes mmdet importable and usable where mmcv was installed without its compiled operators."""
 
+import contextlib
+import io
+
 from mfdet.compat.distributions import check_distributions, check_opencv
 from mfdet.compat.finder import install
 
-__all__ = ['check_distributions', 'check_opencv', 'install']
+__all__ = ['check_distributions', 'check_opencv', 'install', 'quiet']
+
+
+def quiet():
+    """Return a context to import ``mmdet.datasets`` in: it prints lines about a package that nothing here needs."""
+    return contextlib.redirect_stdout(io.StringIO())

@@ -2,13 +2,13 @@
 
 import collections
 import dataclasses
-import json
 import math
 import os
 
 import numpy as np
 
 from mfdet.errors import InputError
+from mfdet.files import read_json, replacing
 
 ERROR, WARNING = 'error', 'warning'
 SIZES = ('small', 'medium', 'large')  # COCO's: areas up to 32² and 96² pixels, and above
@@ -46,13 +46,7 @@ def read_annotations(path):
     Raises:
         InputError: the file is missing, no JSON, or not of this form.
     """
-    if not os.path.isfile(path):
-        raise InputError(f'{path}: no such annotation file')
-    try:
-        with open(path, encoding='utf-8') as file:
-            content = json.load(file)
-    except (ValueError, RecursionError, OSError) as error:
-        raise InputError(f'{path} is not JSON ({error}); expected a COCO annotation file') from error
+    content = read_json(path)
     for name in ('images', 'annotations', 'categories'):
         entries = content.get(name) if isinstance(content, dict) else None
         if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
@@ -172,6 +166,11 @@ def check_annotations(content, path):
     return problems
 
 
+def upright(size, orientation):
+    """Return (width, height) of an image as it is shown, given its EXIF orientation or None."""
+    return size[::-1] if orientation in (5, 6, 7, 8) else size
+
+
 def check_image(image, path):
     """Check an image file against its entry.
 
@@ -196,7 +195,7 @@ def check_image(image, path):
     strict, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, False
     try:
         with Image.open(path) as file:
-            size, orientation = file.size, file.getexif().get(ORIENTATION, 1)
+            size, orientation = file.size, file.getexif().get(ORIENTATION)
             file.load()
     except (UnidentifiedImageError, Image.DecompressionBombError):
         return problem('it is no image, or one that is too large', 'JPEG, PNG, BMP, TIFF and WebP are')
@@ -204,7 +203,7 @@ def check_image(image, path):
         return problem(f'it is damaged or cut short ({error})', 'copy it again')
     finally:
         ImageFile.LOAD_TRUNCATED_IMAGES = strict
-    shown = size[::-1] if orientation in (5, 6, 7, 8) else size
+    shown = upright(size, orientation)
     stated = image.get('width'), image.get('height')
     if stated == shown:
         return None
@@ -270,5 +269,6 @@ def draw_sizes(content, path):
     right.barh([name for name, _ in shown][::-1], [count for _, count in shown][::-1])
     right.set(xlabel='objects', title='' if len(shown) == len(classes) else f'the {len(shown)} commonest classes')
     figure.tight_layout()
-    figure.savefig(path, dpi=100)
+    with replacing(path) as part:
+        figure.savefig(part, dpi=100)
     pyplot.close(figure)

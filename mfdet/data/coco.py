@@ -1,17 +1,14 @@
 """COCO-format data sets, with labels that follow class names rather than the order of a file."""
 
-import contextlib
-import io
-import json
-import os
-
 from mmdet.registry import DATASETS
 
+from mfdet.compat import quiet
 from mfdet.data.check import box_problem
 from mfdet.data.sampling import SeededItems
 from mfdet.errors import InputError
+from mfdet.files import read_json
 
-with contextlib.redirect_stdout(io.StringIO()):  # mmdet prints lines about a package that nothing here needs
+with quiet():
     from mmdet.datasets import CocoDataset
     from mmdet.datasets.api_wrappers import COCO
 
@@ -84,13 +81,7 @@ def read_categories(ann_file):
     Raises:
         InputError: the file is missing, no JSON, or lists no usable categories.
     """
-    if not os.path.isfile(ann_file):
-        raise InputError(f'{ann_file}: no such annotation file')
-    try:
-        with open(ann_file, encoding='utf-8') as file:
-            content = json.load(file)
-    except ValueError as error:
-        raise InputError(f'{ann_file} is not JSON ({error}); expected a COCO annotation file') from error
+    content = read_json(ann_file)
     try:
         categories = sorted((int(category['id']), category['name']) for category in content['categories'])
     except (KeyError, TypeError, ValueError) as error:

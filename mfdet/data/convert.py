@@ -4,10 +4,9 @@ import contextlib
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
-from mfdet.data.check import ERROR, Problem, box_problem
+from mfdet.data.check import ERROR, ORIENTATION, Problem, box_problem, upright
 from mfdet.errors import InputError
-
-IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')
+from mfdet.files import IMAGE_SUFFIXES
 
 
 class _Builder:
@@ -46,8 +45,7 @@ def _size_of(path):
 
     try:
         with Image.open(path) as file:
-            turned = file.getexif().get(0x0112, 1) in (5, 6, 7, 8)
-            return file.size[::-1] if turned else file.size
+            return upright(file.size, file.getexif().get(ORIENTATION))
     except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError):
         return None
 

@@ -9,6 +9,8 @@ from mmdet.registry import HOOKS
 from mmengine.dist import get_world_size, master_only
 from mmengine.hooks import Hook
 
+from mfdet.files import replacing
+
 
 def read_scalars(work_dir):
     """Collect the logged scalars of all runs in a work directory, resumed ones included.
@@ -56,7 +58,8 @@ def draw_curves(work_dir, out_file):
     ap_axes.legend()
     for axes in (loss_axes, ap_axes):
         axes.grid(alpha=0.3)
-    figure.savefig(out_file, dpi=120)
+    with replacing(out_file) as part:
+        figure.savefig(part, dpi=120)
     return True
 
 
@@ -101,8 +104,7 @@ class ReportHook(Hook):
             seconds=round(time.monotonic() - self._start, 1),
             images_per_second=round(self._images / max(self._train_seconds, 1e-9), 2),
         )
-        path = os.path.join(runner.work_dir, 'summary.json')
-        with open(path, 'w') as file:
+        with replacing(os.path.join(runner.work_dir, 'summary.json')) as part, open(part, 'w') as file:
             json.dump(summary, file, indent=2)
         if draw_curves(runner.work_dir, os.path.join(runner.work_dir, 'curves.png')):
             runner.logger.info(f'Curves and summary are in {runner.work_dir}: curves.png, summary.json')

@@ -1,13 +1,11 @@
 """mmengine's Runner with a console that a person can follow, and checkpoints that a crash cannot tear."""
 
-import contextlib
 import logging
 import os
 
-from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 
-from mfdet.errors import InputError
+from mfdet.files import replacing
 
 
 def _is_readable(record):
@@ -40,16 +38,5 @@ class ConsoleRunner(Runner):
         Raises:
             InputError: the file cannot be written; the checkpoints that are there stay as they are.
         """
-        path, part = (os.path.join(out_dir, name) for name in (filename, f'.{filename}.part'))
-        try:
+        with replacing(os.path.join(out_dir, filename), flush=True) as part:
             super().save_checkpoint(out_dir, os.path.basename(part), *args, **kwargs)
-            if is_main_process():
-                with open(part, 'rb') as file:
-                    os.fsync(file.fileno())
-                os.replace(part, path)
-        except OSError as error:
-            with contextlib.suppress(OSError):
-                os.remove(part)
-            raise InputError(
-                f'{path}: the checkpoint cannot be written: {error.strerror or error}; the ones before it are untouched'
-            ) from error

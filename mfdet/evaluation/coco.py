@@ -6,7 +6,6 @@ https://cocodataset.org/#detection-eval.
 
 import contextlib
 import io
-import json
 import numbers
 import sys
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from mfdet.errors import InputError
+from mfdet.files import read_json
 
 METRICS = ('AP', 'AP50', 'AP75', 'APs', 'APm', 'APl', 'AR1', 'AR10', 'AR100', 'ARs', 'ARm', 'ARl')
 EVALUATORS = ('pycocotools', 'faster')
@@ -47,7 +47,7 @@ def load_ground_truth(path, unlabelled=False):
         InputError: The file cannot be read, is no COCO detection file, repeats an id or a category name, or holds an
             annotation with an unknown image or category or with a malformed box, area or iscrowd.
     """
-    dataset = _read_json(path)
+    dataset = read_json(path)
     if unlabelled and isinstance(dataset, dict):
         dataset = {'annotations': [], **dataset}
     for section in ('images', 'annotations', 'categories'):
@@ -87,7 +87,7 @@ def load_results(source, ground_truth):
         InputError: The file cannot be read, is no list, or an entry lacks a field, names an unknown image or category,
             or has a malformed box or score.
     """
-    section, entries = ('results', source) if isinstance(source, list) else (f'{source}: results', _read_json(source))
+    section, entries = ('results', source) if isinstance(source, list) else (f'{source}: results', read_json(source))
     if not isinstance(entries, list):
         raise InputError(f'{source}: must hold a list of detections, not {type(entries).__name__}')
     for where, entry in _entries(section, entries, *_OBJECT, 'score'):
@@ -194,16 +194,6 @@ def format_per_class(result):
     for row in result.per_class:
         lines.append(f'{row["name"]:<{width}}  {row["AP"]:6.3f}  {row["AP50"]:6.3f}  {row["AP75"]:6.3f}')
     return '\n'.join(lines)
-
-
-def _read_json(path):
-    try:
-        with open(path, encoding='utf-8') as file:
-            return json.load(file)
-    except OSError as error:
-        raise InputError(f'{path}: cannot be read: {error.strerror}') from error
-    except ValueError as error:
-        raise InputError(f'{path}: is not a JSON file: {error}') from error
 
 
 def _entries(section, entries, *fields):

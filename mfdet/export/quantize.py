@@ -1,15 +1,16 @@
 """Static INT8 quantisation of an exported ONNX detector, with its AP before and after."""
 
+import functools
 import os
-import time
 
 import numpy as np
 
+from mfdet.benchmark.timing import by_turns
 from mfdet.errors import InputError
+from mfdet.files import IMAGE_SUFFIXES
 from mfdet.runtime import Detector, read_image
 from mfdet.runtime.preprocessing import collate
 
-SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')
 BATCH = 4
 
 
@@ -21,7 +22,7 @@ def calibration_images(folder, limit=128):
     """
     if not os.path.isdir(folder):
         raise InputError(f'--calibration {folder}: no such folder')
-    paths = sorted(entry.path for entry in os.scandir(folder) if entry.name.lower().endswith(SUFFIXES))[:limit]
+    paths = sorted(entry.path for entry in os.scandir(folder) if entry.name.lower().endswith(IMAGE_SUFFIXES))[:limit]
     if not paths:
         raise InputError(f'--calibration {folder}: it holds no images; name a folder with some of the training images')
     return paths
@@ -120,11 +121,6 @@ def speed_ratio(first, second, metadata, repeats=15):
     resize = metadata['resize'] or dict(scale=[96, 96])
     images = np.zeros((1, 3, *(-(-side // 32) * 32 for side in sorted(resize['scale']))), np.float32)
     sizes = np.array([images.shape[2:]])
-    detectors = [Detector(path, threads=1) for path in (first, second)]
-    times = [[], []]
-    for _ in range(repeats + 2):
-        for detector, spent in zip(detectors, times, strict=True):
-            start = time.perf_counter()
-            detector.run(images, sizes)
-            spent.append(time.perf_counter() - start)
-    return float(np.median(times[0][2:]) / np.median(times[1][2:]))
+    detectors = {path: Detector(path, threads=1) for path in (first, second)}
+    times = by_turns({path: functools.partial(d.run, images, sizes) for path, d in detectors.items()}, repeats)
+    return times[first] / times[second]

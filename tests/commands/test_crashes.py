@@ -144,7 +144,7 @@ def test_a_full_disk_leaves_the_last_checkpoint_alone(tmp_path, monkeypatch, cap
 
     monkeypatch.setattr(LocalBackend, 'put', full)
     assert train(tmp_path) == 2
-    assert 'epoch_2.pth: the checkpoint cannot be written: No space left on device' in capsys.readouterr().err
+    assert 'epoch_2.pth: cannot be written: No space left on device' in capsys.readouterr().err
     assert sorted(path.name for path in tmp_path.glob('*epoch*') if 'best' not in path.name) == ['epoch_1.pth']
     assert list(tmp_path.glob('.*.part')) == []
     weights(tmp_path / 'epoch_1.pth')

@@ -39,7 +39,7 @@ def test_read_categories_by_rising_id(tmp_path):
 @pytest.mark.parametrize(
     ('content', 'says'),
     [
-        ('{', 'not JSON'),
+        ('{', 'not a JSON file'),
         ('[]', 'no COCO annotation file'),
         ('{"categories": 3}', 'no COCO annotation file'),
         ('{"categories": [{"id": 1}]}', 'no COCO annotation file'),
@@ -55,5 +55,5 @@ def test_what_is_no_coco_file_is_said(tmp_path, content, says):
 
 
 def test_missing_file():
-    with pytest.raises(InputError, match=r'nowhere\.json: no such annotation file'):
+    with pytest.raises(InputError, match=r'nowhere\.json: cannot be read: No such file'):
         read_categories('nowhere.json')

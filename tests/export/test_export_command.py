@@ -285,7 +285,7 @@ def test_a_model_that_finds_nothing_is_compared_without_its_threshold(trained, t
     ('options', 'says'),
     [
         (['--format', 'onnx', '--output', 'a.xml'], 'a.xml: a file of format onnx ends in .onnx'),
-        (['--format', 'onnx', '--output', 'nowhere/a.onnx'], 'its folder must exist'),
+        (['--format', 'onnx', '--output', 'nowhere/a.onnx'], 'its folder does not exist'),
         (['--format', 'onnx', '--output', 'a.onnx', '--fp16'], '--fp16 goes with --format openvino'),
         (['--format', 'weights', '--output', 'a.safetensors', '--preprocess'], '--preprocess goes with'),
         (['--format', 'onnx', '--output', 'a.onnx', '--int8'], '--int8 needs --calibration DIR'),

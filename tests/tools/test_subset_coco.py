@@ -27,7 +27,7 @@ def test_keeps_the_first_images_and_their_annotations(tmp_path):
 def test_mistakes(tmp_path):
     (tmp_path / 'a.json').write_text('[]')
     for args, says in (
-        (('nowhere.json', tmp_path / 'b.json'), 'nowhere.json cannot be read'),
+        (('nowhere.json', tmp_path / 'b.json'), 'nowhere.json: cannot be read'),
         ((tmp_path / 'a.json', tmp_path / 'b.json'), 'a.json is no COCO annotation file'),
         ((tmp_path / 'a.json', tmp_path / 'b.json', '--images', '0'), '--images'),
     ):

@@ -3,18 +3,15 @@
 Those not installed are left out. All get the same boxes, in turns; the ratios are to the first row.
 """
 
-import argparse
 import importlib
-import statistics
 import sys
-import time
 from importlib.util import find_spec
 
 import torch
 
 import mfdet.compat.nms as compat_nms
-from mfdet.commands._run import command
-from mfdet.errors import InputError
+from mfdet.benchmark.timing import by_turns
+from mfdet.commands._run import check_at_least_one, command, new_parser
 
 THRESHOLD = 0.5
 EXAMPLE = """example:
@@ -56,25 +53,15 @@ def candidates(boxes, scores):
 @command
 def main(argv=None):
     """Parse the command line, time every implementation and print the table."""
-    parser = argparse.ArgumentParser(
-        'benchmark_nms.py', description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser('benchmark_nms.py', __doc__, EXAMPLE)
     parser.add_argument('--boxes', type=int, default=5000, help='number of boxes (default: %(default)s)')
     parser.add_argument('--repeats', type=int, default=15, help='timed runs of each, of which the median is shown')
     parser.add_argument('--seed', type=int, default=0, help='of the random boxes (default: 0)')
     args = parser.parse_args(argv)
-    for name in ('boxes', 'repeats'):
-        if getattr(args, name) < 1:
-            raise InputError(f'--{name} must be at least 1, not {getattr(args, name)}')
+    check_at_least_one(args, 'boxes', 'repeats')
     functions = candidates(*random_boxes(args.boxes, args.seed))
-    kept = {name: len(function()) for name, function in functions.items()}  # the warm-up
-    seconds = {name: [] for name in functions}
-    for _ in range(args.repeats):
-        for name, function in functions.items():
-            start = time.perf_counter()
-            function()
-            seconds[name].append(time.perf_counter() - start)
-    medians = {name: statistics.median(times) for name, times in seconds.items()}
+    kept = {name: len(function()) for name, function in functions.items()}
+    medians = by_turns(functions, args.repeats)
     base = next(iter(medians.values()))
     threads = torch.get_num_threads()
     print(f'{args.boxes} boxes, IoU threshold {THRESHOLD}, median of {args.repeats} runs, torch threads: {threads}')

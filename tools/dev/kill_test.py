@@ -5,7 +5,6 @@ checkpoint is being written. Prints the numbers of kills and resumes, of checkpo
 the final weights are equal bit by bit; the exit code is 0 if they are and nothing was lost.
 """
 
-import argparse
 import random
 import subprocess
 import sys
@@ -15,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from mfdet.commands._run import command
+from mfdet.commands._run import check_at_least_one, command, new_parser
 from mfdet.engine.checkpoint import check_resumable
 from mfdet.errors import InputError
 
@@ -69,17 +68,13 @@ def equal(first, second):
 @command
 def main(argv=None):
     """Parse the command line and run the test; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        'kill_test.py', description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser('kill_test.py', __doc__, EXAMPLE)
     parser.add_argument('--kills', type=int, default=20, help='how often to kill (default: 20)')
     parser.add_argument('--epochs', type=int, default=3, help='length of the training (default: 3)')
     parser.add_argument('--length', type=int, default=60, help='images of an epoch, two in a batch (default: 60)')
     parser.add_argument('--seed', type=int, default=0, help='of the moments (default: 0)')
     args = parser.parse_args(argv)
-    for name in ('kills', 'epochs', 'length'):
-        if getattr(args, name) < 1:
-            raise InputError(f'--{name} must be at least 1, got {getattr(args, name)}')
+    check_at_least_one(args, 'kills', 'epochs', 'length')
     moments = random.Random(args.seed)
     kills = resumes = lost = runs = unequal = 0
     with tempfile.TemporaryDirectory() as folder:
@@ -93,7 +88,7 @@ def main(argv=None):
             runs += 1
             work.mkdir()
             while not (work / last).exists():
-                resume = any(work.glob('*.pth'))
+                resume = any(work.glob('[ei]*.pth'))
                 resumes += resume
                 process = train(work, args.epochs, args.length, resume)
                 try:

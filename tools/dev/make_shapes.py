@@ -1,9 +1,8 @@
 """Write a set of generated shapes (mfdet.data.shapes) as PNG files with COCO annotations."""
 
-import argparse
 import sys
 
-from mfdet.commands._run import command
+from mfdet.commands._run import command, new_parser
 from mfdet.data.shapes import DIAMETERS, write_coco
 
 EXAMPLE = """example:
@@ -14,9 +13,7 @@ EXAMPLE = """example:
 @command
 def main(argv=None):
     """Parse the command line, write the set and print where its annotations are."""
-    parser = argparse.ArgumentParser(
-        'make_shapes.py', description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser('make_shapes.py', __doc__, EXAMPLE)
     parser.add_argument('out', help="folder for 'images' and 'annotations'; may hold sets of other names")
     parser.add_argument('--count', type=int, default=100, help='number of images (default: %(default)s)')
     parser.add_argument('--seed', type=int, default=0, help='number of the set; differ it per split (default: 0)')

@@ -5,7 +5,6 @@ memory from /proc all along. Growth is the median of the last tenth over that of
 start-up. The exit code is 1 if either grows by more than 2 %.
 """
 
-import argparse
 import os
 import statistics
 import subprocess
@@ -14,7 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from mfdet.commands._run import command
+from mfdet.commands._run import command, new_parser
 from mfdet.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -83,9 +82,7 @@ def predict(folder, predictions):
 @command
 def main(argv=None):
     """Parse the command line and run the test; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        'memory_test.py', description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser('memory_test.py', __doc__, EXAMPLE)
     parser.add_argument('--iterations', type=int, default=3000, help='of the training (default: 3000)')
     parser.add_argument('--predictions', type=int, default=5000, help='images to predict (default: 5000)')
     args = parser.parse_args(argv)

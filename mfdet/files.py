@@ -1,0 +1,71 @@
+"""Files that are read, or written, as a whole or not at all."""
+
+import contextlib
+import json
+import os
+
+from mfdet.errors import InputError
+
+IMAGE_SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
+
+
+def read_json(path):
+    """Read a JSON file.
+
+    Raises:
+        InputError: it cannot be read, or is no JSON.
+    """
+    try:
+        with open(path, encoding='utf-8') as file:
+            return json.load(file)
+    except OSError as error:
+        raise InputError(f'{path}: cannot be read: {error.strerror}') from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f'{path}: is not a JSON file: {error}') from error
+
+
+def check_writable(path, option=None):
+    """Check that a file can be written, before the work whose result it will hold.
+
+    Args:
+        path: the file.
+        option: the option that names it, for the message.
+
+    Raises:
+        InputError: it is a folder, or its own folder does not exist or is not writable.
+    """
+    name = f'{option} {path}' if option else path
+    folder = os.path.dirname(path) or '.'
+    if os.path.isdir(path):
+        raise InputError(f'{name}: is a folder, name a file')
+    if not os.path.isdir(folder):
+        raise InputError(f'{name}: its folder does not exist')
+    if not os.access(folder, os.W_OK):
+        raise InputError(f'{name}: its folder is not writable')
+
+
+@contextlib.contextmanager
+def replacing(path, flush=False):
+    """Yield a name beside ``path`` to write to; the file stands at ``path`` once all went well, and else is removed.
+
+    Args:
+        path: the file; one that is there is replaced.
+        flush: wait until it is on the disk, so that even a crash of the machine leaves it whole.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    folder, name = os.path.split(path)
+    part = os.path.join(folder, f'.part.{name}')  # with its suffix, by which some writers go
+    try:
+        yield part
+        if os.path.exists(part):  # not so in the processes of a training that write nothing
+            if flush:
+                with open(part, 'rb') as file:
+                    os.fsync(file.fileno())
+            os.replace(part, path)
+    except OSError as error:
+        raise InputError(f'{path}: cannot be written: {error.strerror or error}; nothing else was changed') from error
+    finally:
+        with contextlib.suppress(OSError):
+            os.remove(part)

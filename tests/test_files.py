@@ -1,0 +1,59 @@
+from pathlib import Path
+
+import pytest
+
+from mfdet.errors import InputError
+from mfdet.files import check_writable, read_json, replacing
+
+
+def test_a_failed_write_leaves_what_was_there(tmp_path):
+    path = tmp_path / 'a.txt'
+    path.write_text('old')
+
+    def write():
+        with replacing(path) as part, open(part, 'w') as file:
+            file.write('half')
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        write()
+    assert path.read_text() == 'old'
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize('flush', [False, True])
+def test_a_write_replaces_what_was_there(tmp_path, flush):
+    path = tmp_path / 'a.txt'
+    path.write_text('old')
+    with replacing(path, flush) as part:
+        assert part.endswith('.txt')
+        with open(part, 'w') as file:
+            file.write('new')
+        assert path.read_text() == 'old'
+    assert path.read_text() == 'new'
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_where_nothing_is_written_nothing_appears(tmp_path):
+    with replacing(tmp_path / 'a.txt'):
+        pass
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_unwritable_place_is_named(tmp_path):
+    path = tmp_path / 'none' / 'a.txt'
+    with pytest.raises(InputError, match=r'a\.txt: cannot be written: No such file'), replacing(path) as part:
+        Path(part).write_text('new')
+    with pytest.raises(InputError, match=r'--out .*a\.txt: its folder does not exist'):
+        check_writable(path, '--out')
+    with pytest.raises(InputError, match='is a folder, name a file'):
+        check_writable(tmp_path)
+    check_writable(tmp_path / 'a.txt')
+
+
+def test_what_is_no_json_is_said(tmp_path):
+    path = tmp_path / 'a.json'
+    for text in ('{', '[' * 100_000):
+        path.write_text(text)
+        with pytest.raises(InputError, match=r'a\.json: is not a JSON file'):
+            read_json(path)
