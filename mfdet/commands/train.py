@@ -5,7 +5,7 @@ import os
 import sys
 from pathlib import Path
 
-from mfdet.commands._run import add_config_options, check_environment, command, program
+from mfdet.commands._run import add_config_options, check_at_least_one, check_environment, command, new_parser
 from mfdet.errors import InputError
 
 EXAMPLE = """examples:
@@ -66,7 +66,8 @@ def prepare(config, args):
     if args.launcher == 'pytorch' and not torch.cuda.is_available():
         # mmengine would ask for a GPU here; it leaves a process group that is there alone.
         torch.distributed.init_process_group('gloo')
-        config.model_wrapper_cfg = dict(type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False)
+        sync_bn = bool(config.pop('sync_bn', None))
+        config.model_wrapper_cfg = dict(type='CPUDistributedDataParallel', sync_bn=sync_bn)
     try:
         os.makedirs(config.work_dir, exist_ok=True)
     except OSError as error:
@@ -75,14 +76,15 @@ def prepare(config, args):
 
 def build_parser():
     """Return the argument parser."""
-    parser = argparse.ArgumentParser(
-        program('train'), description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser('train', __doc__, EXAMPLE)
     parser.add_argument('config', help='config file, such as configs/retinanet_mf508m.py')
     add_data_options(parser, ('train', 'val'))
     parser.add_argument('--backbone-weights', metavar='FILE', help='released or converted ImageNet weights')
     parser.add_argument('--resume', nargs='?', const='auto', metavar='CKPT', help='go on from CKPT or the latest')
     parser.add_argument('--amp', action='store_true', help='automatic mixed precision')
+    parser.add_argument(
+        '--sync-bn', action='store_true', help='several processes: BatchNorm over the images of all of them'
+    )
     parser.add_argument('--auto-scale-lr', action='store_true', help="scale the rate to the batch, from the config's")
     parser.add_argument('--allow-bad-boxes', action='store_true', help='leave out wrong boxes in place of stopping')
     parser.add_argument(
@@ -114,6 +116,8 @@ def build_config(args):
     set_data(config, args.data_root, train, val)
     check_data(config, ('train', 'val'))
     check_training_annotations(config, args.allow_bad_boxes)
+    if args.sync_bn:
+        config.sync_bn = 'torch'
     prepare(config, args)
     if args.backbone_weights:
         config.model.backbone.init_cfg = dict(type='Pretrained', checkpoint=args.backbone_weights)
@@ -125,8 +129,7 @@ def build_config(args):
         config.optim_wrapper.type = 'AmpOptimWrapper'
         config.optim_wrapper.loss_scale = 'dynamic'
     if args.save_every is not None:
-        if args.save_every < 1:
-            raise InputError(f'--save-every must be at least 1 iteration, got {args.save_every}')
+        check_at_least_one(args, 'save_every')
         config.custom_hooks = [
             *config.get('custom_hooks', []),
             dict(type='IterationCheckpointHook', interval=args.save_every),
@@ -166,6 +169,7 @@ def main(argv=None):
     try:
         runner.train()
     except Stopped as stop:
-        print(f'\n{stop}', file=sys.stderr)
+        if runner.rank == 0:
+            print(f'\n{stop}', file=sys.stderr)
         return stop.exit_code
     return 0

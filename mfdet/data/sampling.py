@@ -1,6 +1,7 @@
 """Batches and augmentation that depend on seed, epoch and image alone, so that a run can go on from the middle."""
 
 import contextlib
+import copy
 import functools
 import itertools
 import random
@@ -8,8 +9,12 @@ import signal
 
 import numpy as np
 import torch
-from mmdet.datasets.samplers import AspectRatioBatchSampler
 from mmdet.registry import DATA_SAMPLERS
+
+from mfdet.compat import quiet
+
+with quiet():
+    from mmdet.datasets.samplers import AspectRatioBatchSampler
 
 
 class SeededIndex(int):
@@ -82,6 +87,9 @@ class SeededItems:
 class ResumableBatchSampler(AspectRatioBatchSampler):
     """mmdet's batches of images of one orientation, seeded, and able to leave out those already seen of an epoch.
 
+    Several processes share batches: together they get what one process with the sum of their batch sizes would, so that
+    a run can also go on with another number of them.
+
     Attributes:
         skip: number of batches to leave out of the next pass; it is 0 again afterwards.
     """
@@ -91,7 +99,10 @@ class ResumableBatchSampler(AspectRatioBatchSampler):
     def __iter__(self):
         """Return the batches, lists of :class:`SeededIndex`."""
         skip, self.skip = self.skip, 0
-        self._aspect_ratio_buckets = [[], []]  # a pass that was cut off leaves some behind
         base, epoch = getattr(self.sampler, 'seed', 0) or 0, getattr(self.sampler, 'epoch', 0)
-        for batch in itertools.islice(super().__iter__(), skip, None):
-            yield [SeededIndex(index, seed_of(base, epoch, index)) for index in batch]
+        rank, processes = getattr(self.sampler, 'rank', 0), getattr(self.sampler, 'world_size', 1)
+        everything = copy.copy(self.sampler)
+        everything.rank, everything.world_size = 0, 1
+        batches = AspectRatioBatchSampler(everything, self.batch_size * processes, self.drop_last)
+        for batch in itertools.islice(batches, skip, None):
+            yield [SeededIndex(index, seed_of(base, epoch, index)) for index in batch[rank::processes]]

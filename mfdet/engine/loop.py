@@ -12,6 +12,7 @@ from mmengine.registry import HOOKS, LOOPS
 from mmengine.runner import EpochBasedTrainLoop
 
 from mfdet.data.sampling import SeededItems, seed_of, set_random_seed
+from mfdet.engine.distributed import any_process
 from mfdet.errors import InputError, NonFiniteError
 
 HINT = 'lower optim_wrapper.optimizer.lr, check the annotations of these images, or train without --amp'
@@ -32,15 +33,6 @@ class Stopped(Exception):
 
 class SharedError(NonFiniteError):
     """One that all processes of the training raise together."""
-
-
-def any_process(flag):
-    """Tell whether ``flag`` is true in any process of the training."""
-    if dist.get_world_size() == 1:
-        return flag
-    votes = torch.tensor([float(flag)], device=dist.get_comm_device())
-    dist.all_reduce(votes)
-    return bool(votes.item())
 
 
 class FiniteOptimWrapper:
@@ -111,15 +103,21 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
 
         Raises:
             Stopped: a signal came.
-            InputError: the checkpoint is from the middle of an epoch, and the batch sampler cannot go on there.
+            InputError: another process has died, or the checkpoint is from the middle of an epoch and the batch
+                sampler cannot go on there.
         """
         before = {number: signal.signal(number, self._ask_to_stop) for number in SIGNALS}
         try:
             return super().run()
-        except RuntimeError:  # the same signal has ended a worker of the validation's loader
+        except RuntimeError as error:
+            if 'by peer' in str(error):  # of gloo, a connection that was closed or reset
+                raise InputError(
+                    'another process of the training has died, see its own message or what torchrun says of it; '
+                    'go on from the last checkpoint with --resume'
+                ) from error
             if self.signal is None:
                 raise
-            return self._stop_if_asked()
+            return self._stop_if_asked()  # the same signal has ended a worker of a loader
         finally:
             iterator, self.dataloader._iterator = self.dataloader._iterator, None
             if iterator is not None and self.dataloader.num_workers:
@@ -146,13 +144,8 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
                 "train_dataloader.batch_sampler = dict(type='ResumableBatchSampler'); take an epoch_*.pth"
             )
         self.dataloader.batch_sampler.skip = done
-        try:
-            for index, batch in enumerate(self.dataloader, start=done):
-                self.run_iter(index, batch)
-                self._stop_if_asked()
-        except RuntimeError:  # the same signal has ended a worker of the loader
-            if self.signal is None:
-                raise
+        for index, batch in enumerate(self.dataloader, start=done):
+            self.run_iter(index, batch)
             self._stop_if_asked()
         self.runner.call_hook('after_train_epoch')
         self._epoch += 1
@@ -193,6 +186,8 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
             self._refuse(str(error), data_batch)
             outputs = None
         if outputs is not None:
+            if dist.get_world_size() > 1:
+                dist.all_reduce_dict(outputs, 'mean')  # the log is of the whole batch
             self.runner.call_hook('after_train_iter', batch_idx=idx, data_batch=data_batch, outputs=outputs)
         self._iter += 1
 
@@ -238,8 +233,6 @@ class IterationCheckpointHook(Hook):
     priority = 'VERY_LOW'
 
     def __init__(self, interval):
-        if interval < 1:
-            raise InputError(f'--save-every must be at least 1 iteration, got {interval}')
         self.interval = interval
         self.saved = []
 

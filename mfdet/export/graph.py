@@ -12,7 +12,7 @@ from mmdet.structures.bbox import bbox_cxcywh_to_xyxy
 from torch import nn
 
 from mfdet.errors import InputError
-from mfdet.models import E2EMobileFormer, MobileFormerClassifier
+from mfdet.models import E2EMobileFormer, MobileFormerClassifier, SyncedRetinaHead
 from mfdet.models.e2e_detector import inside
 
 
@@ -109,7 +109,8 @@ class RetinaNetGraph(DetectorGraph):
         head, config = model.bbox_head, model.test_cfg
         nms_config = config.get('nms') or {}
         fits = {
-            'bbox_head must be a RetinaHead with sigmoid': type(head) is RetinaHead and head.use_sigmoid_cls,
+            'bbox_head must be a RetinaHead with sigmoid': type(head) in (RetinaHead, SyncedRetinaHead)
+            and head.use_sigmoid_cls,
             'bbox_coder.clip_border must be True': getattr(head.bbox_coder, 'clip_border', False),
             "test_cfg.nms must be dict(type='nms', iou_threshold=...)": nms_config.get('type', 'nms') == 'nms'
             and set(nms_config) <= {'type', 'iou_threshold'}

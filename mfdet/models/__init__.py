@@ -4,5 +4,6 @@ from mfdet.models.classifier import MobileFormerClassifier
 from mfdet.models.e2e_detector import E2EMobileFormer
 from mfdet.models.e2e_head import MobileFormerHead
 from mfdet.models.mobile_former import ARCHS, MobileFormer
+from mfdet.models.retina_head import SyncedRetinaHead
 
-__all__ = ['ARCHS', 'E2EMobileFormer', 'MobileFormer', 'MobileFormerClassifier', 'MobileFormerHead']
+__all__ = ['ARCHS', 'E2EMobileFormer', 'MobileFormer', 'MobileFormerClassifier', 'MobileFormerHead', 'SyncedRetinaHead']

@@ -12,6 +12,7 @@ from mmdet.models.layers import coordinate_to_encoding
 from mmdet.registry import MODELS
 from mmdet.structures.bbox import bbox_cxcywh_to_xyxy, bbox_xyxy_to_cxcywh
 from mmdet.utils import reduce_mean
+from mmengine.dist import get_world_size
 from mmengine.model.weight_init import xavier_init
 from torch import nn
 
@@ -376,10 +377,11 @@ class MobileFormerHead(DETRHead):
         losses_cls = self.loss_cls(logits.flatten(0, 2), labels.flatten(), reduction_override='none')
         positives = len(block) // len(logits)
         negatives = labels[0].numel() - positives
+        # Means over the processes, so that they have the loss of one process with all the images.
+        positives, negatives = reduce_mean(boxes.new_tensor([positives, negatives], dtype=torch.float))
         losses_cls = losses_cls.unflatten(0, logits.shape[:3]).sum((1, 2))
-        losses_cls = losses_cls / max(positives + self.bg_cls_weight * negatives, 1)
-
-        positives = reduce_mean(boxes.new_tensor(float(positives))).clamp(min=1)  # mean over processes
+        losses_cls = losses_cls / (positives + self.bg_cls_weight * negatives).clamp(min=1 / get_world_size())
+        positives = positives.clamp(min=1 / get_world_size())
         predicted = boxes[block, image, query]
         truth = torch.cat([item.bboxes for item in objects]).to(boxes)[target]
         scale = sizes[image]

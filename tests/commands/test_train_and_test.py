@@ -3,8 +3,6 @@
 import json
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import cv2
@@ -188,17 +186,6 @@ def test_backbone_weights_and_scaled_rate(trained, tmp_path):
     assert train(SHAPES, '--work-dir', tmp_path, *args, *options) == 0
     checkpoint = torch.load(tmp_path / 'epoch_1.pth', weights_only=True)
     assert all(value.isfinite().all() for value in checkpoint['state_dict'].values() if value.is_floating_point())
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason='tests the processes of a machine without a GPU')
-def test_two_processes_under_torchrun_share_an_epoch(tmp_path):
-    tool = CONFIGS.parent / 'tools' / 'train.py'
-    launch = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc-per-node', '2', tool]
-    options = ['--cfg-options', *QUICK_SHAPES, 'train_cfg.max_epochs=1']
-    command = [*launch, SHAPES, '--work-dir', tmp_path, *options]
-    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert json.loads((tmp_path / 'summary.json').read_text())['iterations'] == 1  # 4 images, 2 in each process
 
 
 @pytest.mark.skipif('MFDET_TEST_DATA' not in os.environ, reason='MFDET_TEST_DATA does not name a folder of real images')

@@ -18,7 +18,7 @@ model = dict(
         num_outs=5,
     ),
     bbox_head=dict(
-        type='RetinaHead',
+        type='SyncedRetinaHead',
         num_classes=80,
         in_channels=256,
         stacked_convs=4,

@@ -1,0 +1,73 @@
+"""Several processes that train as one: what mmengine and torch leave to do on CPUs."""
+
+import torch
+from mmengine import dist
+from mmengine.model import MMDistributedDataParallel
+from mmengine.registry import MODEL_WRAPPERS
+from torch import nn
+
+
+def any_process(flag):
+    """Tell whether ``flag`` is true in any process of the training."""
+    if dist.get_world_size() == 1:
+        return flag
+    votes = torch.tensor([float(flag)], device=dist.get_comm_device())
+    dist.all_reduce(votes)
+    return bool(votes.item())
+
+
+class _SumOverProcesses(torch.autograd.Function):
+    """Sum a tensor over the processes; the gradient is summed likewise."""
+
+    @staticmethod
+    def forward(ctx, x):
+        total = x.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx, grad):
+        total = grad.clone()
+        dist.all_reduce(total)
+        return total
+
+
+class CPUSyncBatchNorm(nn.BatchNorm2d):
+    """BatchNorm with the statistics of all processes, as ``torch.nn.SyncBatchNorm``, which is for GPUs alone."""
+
+    def forward(self, x):
+        """Normalise x (B, C, H, W); B, H and W may differ between processes."""
+        if not self.training or dist.get_world_size() == 1:
+            return super().forward(x)
+        count = _SumOverProcesses.apply(x.new_tensor([x.numel() / x.shape[1]]))
+        mean = _SumOverProcesses.apply(x.sum((0, 2, 3))) / count
+        centred = x - mean[:, None, None]
+        var = _SumOverProcesses.apply(centred.square().sum((0, 2, 3))) / count
+        if self.track_running_stats:
+            self.num_batches_tracked.add_(1)
+            share = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
+            with torch.no_grad():
+                self.running_mean.lerp_(mean, share)
+                self.running_var.lerp_(var * count / (count - 1), share)
+        scale = torch.rsqrt(var + self.eps)
+        if not self.affine:
+            return centred * scale[:, None, None]
+        return centred * (scale * self.weight)[:, None, None] + self.bias[:, None, None]
+
+
+@MODEL_WRAPPERS.register_module()
+class CPUDistributedDataParallel(MMDistributedDataParallel):
+    """mmengine's wrapper for processes that train on CPUs.
+
+    Args:
+        module: the model.
+        device_ids: mmengine gives those of a GPU; they are not used.
+        sync_bn: give BatchNorm the statistics of all processes; the names of the weights stay as they are.
+    """
+
+    def __init__(self, module, device_ids=None, sync_bn=False):
+        if sync_bn:
+            for layer in module.modules():
+                if type(layer) is nn.BatchNorm2d:
+                    layer.__class__ = CPUSyncBatchNorm
+        super().__init__(module, device_ids=None, broadcast_buffers=False)

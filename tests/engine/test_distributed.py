@@ -1,0 +1,158 @@
+"""Two processes that train, test and end as one."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).parents[2]
+RETINANET = str(ROOT / 'configs' / 'shapes' / 'retinanet_mf26m.py')
+E2E = str(ROOT / 'configs' / 'shapes' / 'e2e_mf26m.py')
+OPTIONS = [
+    'train_dataloader.num_workers=0',
+    'train_dataloader.persistent_workers=False',
+    'val_dataloader.num_workers=0',
+    'val_dataloader.persistent_workers=False',
+    'train_dataloader.dataset.length=8',
+    'val_dataloader.dataset.length=2',
+    'train_cfg.max_epochs=2',
+    'train_cfg.val_interval=2',
+    'default_hooks.logger.interval=1',
+    'log_processor.window_size=1',
+    'model.backbone.drop_path_rate=0',  # drawn in each process by itself
+    # Adam turns rounding into whole steps where a gradient is next to zero.
+    'optim_wrapper.optimizer._delete_=True',
+    'optim_wrapper.optimizer.type=SGD',
+    'optim_wrapper.optimizer.lr=0.01',
+    'optim_wrapper.optimizer.weight_decay=0.0001',
+]
+pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason='tests the processes of a machine without a GPU')
+
+
+def start(processes, *words, **others):
+    launch = (
+        ['-m', 'torch.distributed.run', '--standalone', '--nproc-per-node', str(processes)] if processes > 1 else []
+    )
+    return subprocess.Popen(
+        [sys.executable, *launch, *map(str, words)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, 'OMP_NUM_THREADS': '1'},
+        **others,
+    )
+
+
+def run(processes, *words):
+    process = start(processes, *words)
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, output[-3000:]
+
+
+def losses(folder):
+    """The logged losses of each iteration."""
+    lines = next(folder.glob('*/vis_data/scalars.json')).read_text().splitlines()
+    records = [json.loads(line) for line in lines]
+    return [{name: r[name] for name in r if 'loss' in name or name == 'grad_norm'} for r in records if 'loss' in r]
+
+
+@pytest.mark.parametrize('config', [RETINANET, E2E])
+def test_two_processes_train_as_one_with_twice_the_batch(tmp_path, config):
+    folders = [tmp_path / 'one', tmp_path / 'two']
+    for processes, folder in enumerate(folders, 1):
+        options = ['--cfg-options', *OPTIONS, f'train_dataloader.batch_size={4 // processes}']
+        run(processes, 'tests/engine/train_in_double.py', config, '--work-dir', folder, '--sync-bn', *options)
+    curves = [losses(folder) for folder in folders]
+    assert len(curves[0]) == len(curves[1]) == 4
+    for one, two in zip(*curves, strict=True):
+        assert one.keys() == two.keys()
+        for name in one:
+            assert two[name] == pytest.approx(one[name], rel=1e-5, abs=1e-5), name
+    one, two = (torch.load(folder / 'epoch_2.pth', weights_only=True)['state_dict'] for folder in folders)
+    assert one.keys() == two.keys()
+    for name in one:
+        torch.testing.assert_close(two[name], one[name], rtol=1e-5, atol=1e-5, msg=lambda text, name=name: name + text)
+
+
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('trained')
+    options = ['--cfg-options', *OPTIONS, 'train_cfg.max_epochs=1', 'train_cfg.val_interval=1']
+    run(1, 'tools/train.py', RETINANET, '--work-dir', folder, *options)
+    return folder / 'epoch_1.pth'
+
+
+def test_uneven_shards_give_the_same_ap(trained, tmp_path):
+    found = []
+    for processes in (1, 2):
+        folder = tmp_path / str(processes)
+        options = ['test_dataloader.dataset.length=5', 'test_dataloader.batch_size=1', 'model.test_cfg.score_thr=0.0']
+        options += ['test_dataloader.num_workers=0', 'test_dataloader.persistent_workers=False']
+        command = ['tools/test.py', RETINANET, trained, '--work-dir', folder, '--out', tmp_path / 'out.json']
+        run(processes, *command, '--cfg-options', *options)
+        metrics = json.loads(next(folder.glob('*/*.json')).read_text())
+        detections = json.loads((tmp_path / 'out.json').read_text())
+        assert len({item['image_id'] for item in detections}) == 5
+        key = [json.dumps(item, sort_keys=True) for item in detections]
+        found.append(({name: metrics[name] for name in metrics if 'coco/' in name}, sorted(key)))
+    assert found[0][0]['coco/bbox_mAP'] > 0
+    assert found[0] == found[1]
+
+
+def wait_for(condition, process, seconds=120):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, process.stdout.read()[-3000:]
+        assert time.monotonic() < end, 'it takes too long'
+        time.sleep(0.2)
+
+
+def start_long(folder):
+    """Start a training of two processes and wait until it has saved something."""
+    options = ['--cfg-options', *OPTIONS, 'train_cfg.max_epochs=1000', 'train_cfg.val_interval=1000']
+    command = ['tools/train.py', RETINANET, '--work-dir', folder, '--save-every', 2]
+    process = start(2, *command, *options, 'train_dataloader.batch_size=2')
+    wait_for(lambda: (folder / 'iter_4.pth').exists() or (folder / 'epoch_3.pth').exists(), process)
+    return process
+
+
+def workers(process):
+    """The process ids of the workers of a torchrun, by rank."""
+    ids = Path(f'/proc/{process.pid}/task/{process.pid}/children').read_text().split()
+    return sorted(map(int, ids))
+
+
+def resume(folder):
+    """Go on in one process until the epoch after next ends."""
+    done = max(int(path.stem.split('_')[1]) for path in folder.glob('epoch_*.pth'))
+    options = ['--cfg-options', *OPTIONS, f'train_cfg.max_epochs={done + 2}', 'train_cfg.val_interval=1000']
+    run(1, 'tools/train.py', RETINANET, '--work-dir', folder, '--resume', *options, 'train_dataloader.batch_size=4')
+    assert (folder / f'epoch_{done + 2}.pth').exists()
+
+
+@pytest.mark.skipif(not Path('/proc/self/task').exists(), reason='finds the processes in /proc, which only Linux has')
+def test_a_worker_that_dies_ends_the_job_and_the_run_goes_on(tmp_path):
+    process = start_long(tmp_path)
+    os.kill(workers(process)[1], signal.SIGKILL)
+    killed = time.monotonic()
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert 'Signal 9 (SIGKILL)' in output
+    assert 'error: another process of the training has died' in output
+    assert time.monotonic() - killed < 60
+    resume(tmp_path)
+
+
+def test_sigterm_lets_all_processes_stop_in_order(tmp_path):
+    process = start_long(tmp_path)
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=60)
+    assert output.count('stopped by SIGTERM after iteration') == 1, output[-3000:]
+    resume(tmp_path)
