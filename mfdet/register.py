@@ -2,6 +2,7 @@
 
 import mfdet.data.coco
 import mfdet.data.shapes_dataset
+import mfdet.data.transforms
 import mfdet.engine.checkpoint
 import mfdet.engine.draw
 import mfdet.engine.exported_model

@@ -20,7 +20,10 @@ def command(main):
             sys.stdout.flush()
             return code
         except InputError as error:
-            print(f'error: {error}', file=sys.stderr)
+            text = str(error)
+            if 'Original Traceback' in text:  # torch puts that of a loader's worker before it
+                text = text.rpartition('InputError: ')[2].strip()
+            print(f'error: {text}', file=sys.stderr)
             return 2
         except KeyboardInterrupt:
             print('interrupted', file=sys.stderr)

@@ -1,9 +1,10 @@
 """COCO-format data sets, with labels that follow class names rather than the order of a file."""
 
+import cv2
 from mmdet.registry import DATASETS
 
 from mfdet.compat import quiet
-from mfdet.data.check import box_problem
+from mfdet.data.check import ERROR, box_problem, check_annotations, read_annotations
 from mfdet.data.sampling import SeededItems
 from mfdet.errors import InputError
 from mfdet.files import read_json
@@ -52,13 +53,38 @@ class MfdetCocoDataset(SeededItems, CocoDataset):
             annotation.setdefault('area', annotation['bbox'][2] * annotation['bbox'][3])
         return super().parse_data_info(raw_data_info)
 
+    def prepare_data(self, idx):
+        """Run the pipeline for an image.
+
+        Raises:
+            InputError: OpenCV fails at it, for example because one side would be resized to nothing.
+        """
+        try:
+            return super().prepare_data(idx)
+        except cv2.error as error:
+            info = self.get_data_info(idx)
+            raise InputError(
+                f'{info["img_path"]}: an image of {info["width"]}×{info["height"]} pixels cannot go through the '
+                f"config's pipeline ({error.err} in {error.func}); leave it out"
+            ) from error
+
     def load_data_list(self):
         """Load the annotations.
 
         Raises:
-            InputError: the file lacks one of the classes; it is named.
+            InputError: the file cannot be read or is no COCO annotation file, or lacks one of the classes.
         """
-        data_list = super().load_data_list()
+        try:
+            data_list = super().load_data_list()
+        except (OSError, ValueError, RecursionError, LookupError, TypeError, AttributeError) as error:
+            problems = check_annotations(read_annotations(self.ann_file), self.ann_file)
+            errors = [problem for problem in problems if problem.severity == ERROR]
+            if not errors:
+                raise
+            raise InputError(
+                f'{self.ann_file}: {errors[0].id}: {errors[0].what}; {errors[0].right} '
+                f'({len(errors)} such errors, tools/check_dataset.py lists all)'
+            ) from error
         if len(self.cat_ids) != len(self.metainfo['classes']):
             names = {name for _, name in read_categories(self.ann_file)}
             missing = [name for name in self.metainfo['classes'] if name not in names]
@@ -66,7 +92,25 @@ class MfdetCocoDataset(SeededItems, CocoDataset):
                 f'{self.ann_file}: category {missing[0]!r} is missing; '
                 'its "categories" must list every class the model is trained on, once'
             )
+        if not data_list:
+            raise InputError(
+                f'{self.ann_file} is no COCO annotation file with images: "images" must be a list of objects'
+            )
         return data_list
+
+    def filter_data(self):
+        """Leave out images as ``filter_cfg`` says.
+
+        Raises:
+            InputError: none is left.
+        """
+        kept = super().filter_data()
+        if not kept:
+            raise InputError(
+                f'{self.ann_file}: no image is left to train on: none of {len(self.data_list)} has an object of the '
+                f'classes {", ".join(self.metainfo["classes"])} and the least size that filter_cfg asks for'
+            )
+        return kept
 
 
 def read_categories(ann_file):

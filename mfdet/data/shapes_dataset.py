@@ -81,7 +81,7 @@ class ShapesDataset(SeededItems, BaseDetDataset):
 
 @TRANSFORMS.register_module()
 class GenerateShapes(BaseTransform):
-    """Make the image of a :class:`ShapesDataset` entry; stands where ``LoadImageFromFile`` stands otherwise.
+    """Make the image of a :class:`ShapesDataset` entry; stands where ``LoadImage`` stands otherwise.
 
     Required Keys: ``shapes``. Added Keys: ``img`` (uint8 (H, W, 3) BGR), ``img_shape`` and ``ori_shape`` (H, W), and
     ``scale_factor`` (1, 1), which a detector needs to scale its boxes back where no Resize follows.
@@ -90,7 +90,7 @@ class GenerateShapes(BaseTransform):
     def transform(self, results):
         """Add the image to ``results``; raise InputError where they are another data set's."""
         if 'shapes' not in results:
-            raise InputError('GenerateShapes: the data set must be a ShapesDataset; files need LoadImageFromFile')
+            raise InputError('GenerateShapes: the data set must be a ShapesDataset; files need LoadImage')
         image = generate(**results['shapes']).image
         results['img'] = image
         results['img_shape'] = results['ori_shape'] = image.shape[:2]

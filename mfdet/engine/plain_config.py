@@ -26,7 +26,7 @@ TYPES = dict(
     norm_cfg={'BN', 'GN', 'SyncBN'},
     act_cfg={'ReLU'},
     nms={'nms'},
-    pipeline={'LoadImageFromFile', 'GenerateShapes', 'LoadAnnotations', 'Resize', 'PackDetInputs'},
+    pipeline={'LoadImage', 'LoadImageFromFile', 'GenerateShapes', 'LoadAnnotations', 'Resize', 'PackDetInputs'},
 )
 FORBIDDEN = ('_scope_', '_delete_', 'init_cfg', 'pretrained')
 

@@ -57,3 +57,35 @@ def test_what_is_no_coco_file_is_said(tmp_path, content, says):
 def test_missing_file():
     with pytest.raises(InputError, match=r'nowhere\.json: cannot be read: No such file'):
         read_categories('nowhere.json')
+
+
+@pytest.mark.parametrize(
+    ('change', 'says'),
+    [
+        (lambda content: content.pop('images'), r'"images" must be a list of objects'),
+        (lambda content: content['images'][0].pop('height'), r'image 1: height is None'),
+        (lambda content: content['annotations'][0].update(bbox=[1, 2]), r'bbox is \[1, 2\]'),
+        (lambda content: content['annotations'][0].update(bbox=None), r'bbox is None'),
+    ],
+)
+def test_a_broken_file_is_named_when_it_is_loaded(tmp_path, change, says):
+    content = dict(
+        images=[dict(id=1, file_name='a.png', width=40, height=30)],
+        categories=[dict(id=1, name='thing')],
+        annotations=[dict(id=1, image_id=1, category_id=1, bbox=[0, 0, 9, 9], area=81, iscrowd=0)],
+    )
+    path = tmp_path / 'a.json'
+    path.write_text(json.dumps(content))
+    options = dict(ann_file=str(path), data_prefix=dict(img=''), metainfo=dict(classes=('thing',)), pipeline=[])
+    assert len(MfdetCocoDataset(**options)) == 1
+    change(content)
+    path.write_text(json.dumps(content))
+    with pytest.raises(InputError, match=rf'a\.json.*{says}'):
+        MfdetCocoDataset(**options)
+
+
+def test_a_file_whose_images_are_all_left_out_is_named(tmp_path):
+    path = write(tmp_path / 'a.json', [dict(id=1, name='cat')])
+    options = dict(ann_file=path, data_prefix=dict(img=''), metainfo=dict(classes=('cat',)), pipeline=[])
+    with pytest.raises(InputError, match=r'a\.json: no image is left to train on: none of 1 has an object'):
+        MfdetCocoDataset(**options, filter_cfg=dict(filter_empty_gt=True, min_size=32))

@@ -50,7 +50,7 @@ def train(folder, iterations):
         'train_cfg.max_epochs=1',
         'train_cfg.val_interval=1',
     ]
-    line = [sys.executable, 'tools/train.py', CONFIG, '--work-dir', str(folder), '--save-every', '500']
+    line = [sys.executable, 'tools/train.py', CONFIG, '--work-dir', str(folder), '--save-every', '100']
     log = Path(folder, 'output.txt')
     with log.open('w') as file:
         process = subprocess.Popen([*line, '--cfg-options', *options], cwd=ROOT, stdout=file, stderr=subprocess.STDOUT)

@@ -2,7 +2,7 @@
 _base_ = ['coco_detection.py']
 scales = [(height, 1333) for height in range(480, 801, 32)]
 train_pipeline = [
-    dict(type='LoadImageFromFile'),
+    dict(type='LoadImage'),
     dict(type='LoadAnnotations', with_bbox=True),
     dict(type='RandomFlip', prob=0.5),
     dict(
