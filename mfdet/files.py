@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import tempfile
 
 from mfdet.errors import InputError
 
@@ -42,6 +43,23 @@ def check_writable(path, option=None):
         raise InputError(f'{name}: its folder does not exist')
     if not os.access(folder, os.W_OK):
         raise InputError(f'{name}: its folder is not writable')
+
+
+def make_folder(path, option):
+    """Make a folder for results, unless it is there, and check that files can be written to it.
+
+    Args:
+        path: the folder.
+        option: the option that names it, for the message.
+
+    Raises:
+        InputError: they cannot.
+    """
+    try:
+        os.makedirs(path, exist_ok=True)
+        tempfile.TemporaryFile(dir=path).close()
+    except OSError as error:
+        raise InputError(f'{option} {path} cannot be written: {error.strerror}; name another folder') from error
 
 
 @contextlib.contextmanager

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from mfdet.errors import InputError
-from mfdet.files import check_writable, read_json, replacing
+from mfdet.files import check_writable, make_folder, read_json, replacing
 
 
 def test_a_failed_write_leaves_what_was_there(tmp_path):
@@ -57,3 +57,13 @@ def test_what_is_no_json_is_said(tmp_path):
         path.write_text(text)
         with pytest.raises(InputError, match=r'a\.json: is not a JSON file'):
             read_json(path)
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path):
+    make_folder(tmp_path / 'new' / 'one', '--out')
+    assert (tmp_path / 'new' / 'one').is_dir()
+    (tmp_path / 'file').touch()
+    with pytest.raises(InputError, match=r'--out .*file cannot be written: File exists; name another folder'):
+        make_folder(tmp_path / 'file', '--out')
+    with pytest.raises(InputError, match=r'--out .*below cannot be written: Not a directory'):
+        make_folder(tmp_path / 'file' / 'below', '--out')

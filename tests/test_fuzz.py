@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from mfdet.data.check import check_annotations, read_annotations, summarize
-from mfdet.data.coco import read_categories
+from mfdet.data.coco import MfdetCocoDataset, read_categories
 from mfdet.engine.checkpoint import check_resumable, checkpoint_classes
 from mfdet.errors import InputError
 from mfdet.evaluation.coco import load_ground_truth, load_results
@@ -74,6 +74,18 @@ def test_annotation_files(tmp_path, content):
     for reader in (read_categories, load_ground_truth):
         with one_sentence('a.json'):
             reader(str(path))
+
+
+@EXAMPLES
+@given(COCO)
+def test_data_sets(tmp_path, content):
+    path = tmp_path / 'a.json'
+    path.write_text(json.dumps(content))
+    options = dict(ann_file=str(path), data_prefix=dict(img=''), pipeline=[])
+    for allow_bad_boxes in (False, True):
+        with one_sentence('a.json'):
+            data = MfdetCocoDataset(**options, metainfo=dict(classes=('x', 'y')), allow_bad_boxes=allow_bad_boxes)
+            assert len(data) > 0
 
 
 @EXAMPLES

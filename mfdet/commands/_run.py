@@ -11,7 +11,10 @@ from mfdet.errors import InputError
 
 
 def command(main):
-    """Wrap ``main(argv=None)`` so that it returns an exit code: 0, or 2 for an :class:`InputError`, 130 for Ctrl-C."""
+    """Wrap ``main(argv=None)`` so that it returns an exit code: 0, or 2 for an :class:`InputError`, 130 for Ctrl-C.
+
+    With the environment variable ``MFDET_TRACEBACK`` an InputError is raised as it is, to see where it comes from.
+    """
 
     @functools.wraps(main)
     def wrapped(argv=None):
@@ -20,6 +23,8 @@ def command(main):
             sys.stdout.flush()
             return code
         except InputError as error:
+            if 'MFDET_TRACEBACK' in os.environ:
+                raise
             text = str(error)
             if 'Original Traceback' in text:  # torch puts that of a loader's worker before it
                 text = text.rpartition('InputError: ')[2].strip()

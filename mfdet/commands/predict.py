@@ -5,7 +5,6 @@ import itertools
 import json
 import os
 import sys
-import tempfile
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +12,7 @@ from pathlib import Path
 from mfdet import compat
 from mfdet.commands._run import check_at_least_one, command, new_parser
 from mfdet.errors import InputError
-from mfdet.files import IMAGE_SUFFIXES, replacing
+from mfdet.files import IMAGE_SUFFIXES, make_folder, replacing
 
 EXAMPLE = """examples:
   %(prog)s model.onnx photos --out predictions
@@ -320,9 +319,8 @@ def main(argv=None):
     check_overwriting(files.values(), [out / name for name in names], out)
     model = load_detector(args.model, args.config, args.device, args.threads)
     options = dict(score_thr=args.score_thr, batch_size=args.batch)
+    make_folder(out, '--out')  # said now rather than after the first batch
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=out).close()  # said now rather than after the first batch
         if videos:
             result, progress = predict_video(model, videos[0], out, **options)
         else:

@@ -7,7 +7,7 @@ import tempfile
 from mfdet.commands._run import check_at_least_one, check_environment, command, new_parser
 from mfdet.commands.train import add_common_options, add_data_options, data_pair, prepare
 from mfdet.errors import InputError
-from mfdet.files import check_writable, replacing
+from mfdet.files import check_writable, make_folder, replacing
 
 EXAMPLE = """example:
   %(prog)s configs/shapes/retinanet_mf26m.py work_dirs/shapes/retinanet_mf26m/epoch_5.pth \\
@@ -62,7 +62,7 @@ def build_config(args, results_dir):
         raise InputError(
             f'{args.config} is no config of a detector with test data; take one such as configs/e2e_mf508m.py'
         )
-    set_data(config, args.data_root, val=data_pair(args, 'val'))
+    set_data(config, args.data_root, val=data_pair(args, 'val'), options=args.cfg_options)
     check_at_least_one(args, 'batch_size')
     if args.batch_size and config.get('test_dataloader'):
         config.test_dataloader.batch_size = args.batch_size
@@ -78,6 +78,8 @@ def build_config(args, results_dir):
     if args.out:
         check_writable(args.out, '--out')
     prepare(config, args)
+    if args.show_dir:
+        make_folder(args.show_dir, '--show-dir')
     if backend == 'torch':
         config.load_from = args.checkpoint
         config.model.backbone.pop('init_cfg', None)  # the checkpoint holds all weights

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mfdet.commands._run import add_config_options, check_at_least_one, check_environment, command, new_parser
 from mfdet.errors import InputError
+from mfdet.files import make_folder
 
 EXAMPLE = """examples:
   %(prog)s configs/shapes/retinanet_mf26m.py
@@ -57,6 +58,10 @@ def prepare(config, args):
     """Apply the options of :func:`add_common_options` to a config."""
     import torch
 
+    if args.launcher in ('slurm', 'mpi') and not torch.cuda.is_available():
+        raise InputError(
+            f'--launcher {args.launcher} is for GPUs, and there is none; on CPUs start with torchrun, on each node'
+        )
     rank = dict(pytorch='RANK', slurm='SLURM_PROCID', mpi='OMPI_COMM_WORLD_RANK').get(args.launcher)
     if rank and rank not in os.environ:
         raise InputError(f'--launcher {args.launcher}: {rank} is not set; start with torchrun, srun or mpirun')
@@ -68,10 +73,7 @@ def prepare(config, args):
         torch.distributed.init_process_group('gloo')
         sync_bn = bool(config.pop('sync_bn', None))
         config.model_wrapper_cfg = dict(type='CPUDistributedDataParallel', sync_bn=sync_bn)
-    try:
-        os.makedirs(config.work_dir, exist_ok=True)
-    except OSError as error:
-        raise InputError(f'--work-dir {config.work_dir} cannot be made: {error.strerror}') from error
+    make_folder(config.work_dir, '--work-dir')
 
 
 def build_parser():
@@ -80,7 +82,13 @@ def build_parser():
     parser.add_argument('config', help='config file, such as configs/retinanet_mf508m.py')
     add_data_options(parser, ('train', 'val'))
     parser.add_argument('--backbone-weights', metavar='FILE', help='released or converted ImageNet weights')
-    parser.add_argument('--resume', nargs='?', const='auto', metavar='CKPT', help='go on from CKPT or the latest')
+    parser.add_argument(
+        '--resume',
+        nargs='?',
+        const='latest',
+        metavar='CKPT',
+        help='go on from CKPT, or from the latest in the work dir; "auto": from the latest, or start if there is none',
+    )
     parser.add_argument('--amp', action='store_true', help='automatic mixed precision')
     parser.add_argument(
         '--sync-bn', action='store_true', help='several processes: BatchNorm over the images of all of them'
@@ -113,7 +121,7 @@ def build_config(args):
         raise InputError(
             '--train-ann needs --val-ann and --val-images too; give the training pair if there is no other'
         )
-    set_data(config, args.data_root, train, val)
+    set_data(config, args.data_root, train, val, args.cfg_options)
     check_data(config, ('train', 'val'))
     check_training_annotations(config, args.allow_bad_boxes)
     if args.sync_bn:
@@ -140,15 +148,33 @@ def build_config(args):
         if 'base_batch_size' not in config.get('auto_scale_lr', {}):
             raise InputError(f'--auto-scale-lr needs auto_scale_lr = dict(base_batch_size=...) in {args.config}')
         config.auto_scale_lr.enable = True
-    if args.resume:
-        from mfdet.engine.checkpoint import check_resumable, latest_checkpoint
-
-        config.resume = True
-        config.load_from = latest_checkpoint(config.work_dir) if args.resume == 'auto' else args.resume
-        if config.load_from is None:
-            raise InputError(f'--resume: {config.work_dir} holds no checkpoint yet; leave --resume out to start anew')
-        check_resumable(config.load_from)
+    set_start(config, args.resume)
     return config
+
+
+def set_start(config, resume):
+    """Set where a run starts: from the beginning, or from a checkpoint.
+
+    Args:
+        config: the config, changed in place.
+        resume: of the command line; None, ``'latest'``, ``'auto'`` or a file.
+
+    Raises:
+        InputError: there is nothing to go on from, or an earlier run would be overwritten.
+    """
+    from mfdet.engine.checkpoint import check_resumable, checkpoints_in, latest_checkpoint
+
+    latest = resume in ('latest', 'auto')
+    source = latest_checkpoint(config.work_dir) if latest else resume
+    if source is not None:
+        check_resumable(source)
+        config.resume, config.load_from = True, source
+    elif resume == 'latest':
+        raise InputError(f'--resume: {config.work_dir} holds no checkpoint yet; leave --resume out to start anew')
+    elif not resume and checkpoints_in(config.work_dir):
+        raise InputError(
+            f'{config.work_dir} holds checkpoints of an earlier run; go on with --resume, or name another --work-dir'
+        )
 
 
 @command
@@ -162,7 +188,7 @@ def main(argv=None):
     from mfdet.engine.runner import ConsoleRunner
 
     runner = ConsoleRunner.from_cfg(config)
-    if not args.resume and not config.model.backbone.get('init_cfg'):
+    if not config.resume and not config.model.backbone.get('init_cfg'):
         runner.logger.info(
             'The backbone starts from scratch; --backbone-weights FILE starts it from released ImageNet weights'
         )

@@ -72,15 +72,42 @@ def _spare_worker():
     signal.signal(signal.SIGTERM, spare)
 
 
+def seeded_item(get, index):
+    """Return ``get(index)``, drawn with the seed of the index if it is a :class:`SeededIndex`."""
+    if isinstance(index, SeededIndex) and torch.utils.data.get_worker_info() is not None:
+        _spare_worker()
+    with random_state(getattr(index, 'seed', None)):
+        return get(int(index))
+
+
 class SeededItems:
     """For data sets: an item asked for by a :class:`SeededIndex` is augmented with its seed, in whichever process."""
 
     def __getitem__(self, index):
         """Return the item at an index."""
-        if isinstance(index, SeededIndex) and torch.utils.data.get_worker_info() is not None:
-            _spare_worker()
-        with random_state(getattr(index, 'seed', None)):
-            return super().__getitem__(int(index))
+        return seeded_item(super().__getitem__, index)
+
+
+def seed_items(dataset, num_workers):
+    """Give any data set, such as mmengine's ConcatDataset or RepeatDataset, what :class:`SeededItems` gives, in place.
+
+    Args:
+        dataset: the data set.
+        num_workers: of its loader.
+
+    Returns:
+        bool: False, and nothing is changed, if workers are no forks, since they could not import the class made here.
+    """
+    kind = type(dataset)
+    if not issubclass(kind, SeededItems):
+        if num_workers and torch.multiprocessing.get_start_method() != 'fork':
+            return False
+
+        def getitem(self, index):
+            return seeded_item(functools.partial(kind.__getitem__, self), index)
+
+        dataset.__class__ = type(f'Seeded{kind.__name__}', (kind,), dict(__getitem__=getitem))
+    return True
 
 
 @DATA_SAMPLERS.register_module()

@@ -115,6 +115,12 @@ def fit_progress(meta, batches, path):
     meta['iter'] = meta['epoch'] * batches
 
 
+def checkpoints_in(folder):
+    """Return the paths of a run's checkpoints, ``epoch_*.pth`` and ``iter_*.pth``, in no order."""
+    names = re.compile(r'(epoch|iter)_\d+\.pth')
+    return [path for path in Path(folder).glob('*.pth') if names.fullmatch(path.name)]
+
+
 def latest_checkpoint(folder):
     """Return the newest checkpoint of a run that training can go on from; damaged ones are named and passed over.
 
@@ -131,8 +137,7 @@ def latest_checkpoint(folder):
     def age(path):
         return path.stat().st_mtime_ns, int(re.findall(r'\d+', path.stem)[-1])
 
-    names = re.compile(r'(epoch|iter)_\d+\.pth')
-    found = [path for path in Path(folder).glob('*.pth') if names.fullmatch(path.name)]
+    found = checkpoints_in(folder)
     for path in sorted(found, key=age, reverse=True):
         try:
             check_resumable(str(path))

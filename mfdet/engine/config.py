@@ -77,7 +77,7 @@ def set_classes(config, classes):
                 dataset.metainfo = ConfigDict(classes=tuple(classes))
 
 
-def set_data(config, data_root=None, train=None, val=None):
+def set_data(config, data_root=None, train=None, val=None, options=None):
     """Point a config at the user's files and read the classes from the training annotations.
 
     Args:
@@ -85,6 +85,7 @@ def set_data(config, data_root=None, train=None, val=None):
         data_root: folder that the other paths are relative to; None keeps the config's.
         train: (annotation file, image folder) for training, or None.
         val: the same for validation and testing, or None.
+        options: overrides of the config; an evaluator's file that they name is left as it is.
 
     Raises:
         InputError: the config has generated data, or a file is no COCO annotation file.
@@ -108,7 +109,7 @@ def set_data(config, data_root=None, train=None, val=None):
             dataset.data_prefix = ConfigDict(img=images)
         if split != 'train':
             for evaluator in evaluators_of(config, split):
-                if 'ann_file' in evaluator:
+                if 'ann_file' in evaluator and f'{split}_evaluator.ann_file' not in (options or {}):
                     evaluator.ann_file = os.path.join(dataset.get('data_root') or '', dataset.ann_file)
     if train:
         root = dataset_of(config.train_dataloader).get('data_root') or ''

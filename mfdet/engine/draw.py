@@ -1,13 +1,31 @@
 """Pictures of detections beside the ground truth while testing."""
 
+import collections
 import os
 
 import cv2
 import numpy as np
 from mmdet.registry import HOOKS
+from mmengine.dist import master_only
 from mmengine.hooks import Hook
 
+from mfdet.files import replacing
 from mfdet.visualization import contact_sheet, draw_boxes, titled
+
+
+def picture_names(paths):
+    """Return names for pictures of images: where the images stand below their common folder, with ``_`` for ``/``.
+
+    Args:
+        paths: image id to the path of the image.
+
+    Returns:
+        dict of image id to a name that ends in ``.jpg``; where two would be the same, with the id.
+    """
+    folder = os.path.commonpath([os.path.dirname(path) for path in paths.values()])
+    names = {i: os.path.splitext(os.path.relpath(path, folder))[0].replace(os.sep, '_') for i, path in paths.items()}
+    count = collections.Counter(names.values())
+    return {i: f'{name}.jpg' if count[name] == 1 else f'{name}_{i}.jpg' for i, name in names.items()}
 
 
 @HOOKS.register_module()
@@ -31,7 +49,9 @@ class DrawDetectionsHook(Hook):
         """Find out where each image stands in the data set."""
         os.makedirs(self.out_dir, exist_ok=True)
         dataset = runner.test_dataloader.dataset
-        self._index = {dataset.get_data_info(i)['img_id']: i for i in range(len(dataset))}
+        infos = [dataset.get_data_info(i) for i in range(len(dataset))]
+        self._index = {info['img_id']: i for i, info in enumerate(infos)}
+        self._names = picture_names({info['img_id']: info['img_path'] for info in infos})
         self._sheet = []
 
     def draw(self, dataset, sample):
@@ -52,15 +72,15 @@ class DrawDetectionsHook(Hook):
         dataset = runner.test_dataloader.dataset
         for sample in outputs:
             picture = self.draw(dataset, sample)
-            name = os.path.splitext(sample.img_path)[0].replace(os.sep, '_').strip('_')
-            if os.path.isfile(sample.img_path):
-                name = os.path.splitext(os.path.basename(sample.img_path))[0]
-            cv2.imwrite(os.path.join(self.out_dir, f'{name}.jpg'), picture)
+            with replacing(os.path.join(self.out_dir, self._names[sample.img_id])) as part:
+                if not cv2.imwrite(part, picture):
+                    raise OSError(None, 'OpenCV does not say why')
             if len(self._sheet) < self.sheet_images:
                 self._sheet.append(picture)
 
+    @master_only
     def after_test(self, runner):
-        """Write the sheet."""
+        """Write the sheet; of several processes, that of the first."""
         if self._sheet:
             path = os.path.join(self.out_dir, 'overview.png')
             cv2.imwrite(path, contact_sheet(self._sheet, columns=2))

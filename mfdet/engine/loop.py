@@ -11,7 +11,7 @@ from mmengine.optim import AmpOptimWrapper
 from mmengine.registry import HOOKS, LOOPS
 from mmengine.runner import EpochBasedTrainLoop
 
-from mfdet.data.sampling import SeededItems, seed_of, set_random_seed
+from mfdet.data.sampling import seed_items, seed_of, set_random_seed
 from mfdet.engine.distributed import any_process
 from mfdet.errors import InputError, NonFiniteError
 
@@ -92,7 +92,7 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
         self.skipped = 0
         self.signal = None
         self.buffers = [(buffer, buffer.clone()) for buffer in runner.model.buffers()]
-        if not isinstance(self.dataloader.dataset, SeededItems):
+        if not seed_items(self.dataloader.dataset, self.dataloader.num_workers):
             runner.logger.warning(
                 f'Images of {type(self.dataloader.dataset).__name__} are augmented by chance: an interrupted run does '
                 'not end with the weights of one left alone'

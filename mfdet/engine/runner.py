@@ -1,10 +1,12 @@
 """mmengine's Runner with a console that a person can follow, and checkpoints that a crash cannot tear."""
 
+import functools
 import logging
 import os
 
 from mmengine.runner import Runner
 
+from mfdet.errors import InputError
 from mfdet.files import replacing
 
 
@@ -21,8 +23,35 @@ def _is_readable(record):
     return not record.getMessage().startswith(long_dumps)
 
 
+def _naming(part, build):
+    """Wrap a function that builds something of a config, so that its errors name the part of the config."""
+
+    @functools.wraps(build)
+    def wrapped(*args, **kwargs):
+        try:
+            return build(*args, **kwargs)
+        except InputError:
+            raise
+        except Exception as error:  # a config can be wrong in any way
+            text = ' '.join(str(error).split())
+            raise InputError(f"the config's {part} cannot be built: {type(error).__name__}: {text}") from error
+
+    return wrapped
+
+
 class ConsoleRunner(Runner):
-    """Runner that keeps the long dumps of its start out of the console; the log file has them all."""
+    """Runner that keeps the long dumps of its start out of the console; the log file has them all.
+
+    What cannot be built raises :class:`mfdet.errors.InputError` with the part of the config.
+    """
+
+    build_model = _naming('model', Runner.build_model)
+    build_train_loop = _naming('train_dataloader or train_cfg', Runner.build_train_loop)
+    build_val_loop = _naming('val_dataloader, val_evaluator or val_cfg', Runner.build_val_loop)
+    build_test_loop = _naming('test_dataloader, test_evaluator or test_cfg', Runner.build_test_loop)
+    build_optim_wrapper = _naming('optim_wrapper', Runner.build_optim_wrapper)
+    build_param_scheduler = _naming('param_scheduler', Runner.build_param_scheduler)
+    register_hooks = _naming('default_hooks or custom_hooks', Runner.register_hooks)
 
     def build_logger(self, *args, **kwargs):
         """Build mmengine's logger and filter its console."""

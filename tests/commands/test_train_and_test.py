@@ -111,6 +111,23 @@ def test_resume_without_a_checkpoint_is_refused(tmp_path, capsys):
     assert 'holds no checkpoint yet' in capsys.readouterr().err
 
 
+def test_an_earlier_run_is_not_overwritten(trained, capsys):
+    before = sorted(trained.iterdir())
+    assert train(SHAPES, '--work-dir', trained) == 2
+    assert 'holds checkpoints of an earlier run; go on with --resume, or name another' in capsys.readouterr().err
+    assert sorted(trained.iterdir()) == before
+
+
+def test_resume_auto_starts_where_there_is_nothing_and_goes_on_where_there_is(tmp_path):
+    for epochs in (1, 2):
+        options = ['--cfg-options', *QUICK_SHAPES, f'train_cfg.max_epochs={epochs}']
+        assert train(SHAPES, '--work-dir', tmp_path, '--resume', 'auto', *options) == 0
+    summary = json.loads((tmp_path / 'summary.json').read_text())
+    assert summary['epochs'] == 2
+    first, second = sorted(tmp_path.glob('*/vis_data/scalars.json'))
+    assert len(first.read_text().splitlines()) == len(second.read_text().splitlines())  # an epoch each
+
+
 def test_testing_writes_results_and_pictures(trained, tmp_path):
     out, pictures = tmp_path / 'results.json', tmp_path / 'pictures'
     options = ['--work-dir', tmp_path, '--out', out, '--show-dir', pictures, '--score-thr', '0']
@@ -119,7 +136,7 @@ def test_testing_writes_results_and_pictures(trained, tmp_path):
     for result in json.loads(out.read_text()):
         assert set(result) == {'image_id', 'bbox', 'score', 'category_id'}
     names = sorted(path.name for path in pictures.iterdir())
-    assert names == ['overview.png', 'shapes_1_0.jpg', 'shapes_1_1.jpg', 'shapes_1_2.jpg']
+    assert names == ['0.jpg', '1.jpg', '2.jpg', 'overview.png']
 
 
 def test_wrong_checkpoint_is_named(trained, tmp_path, capsys):
@@ -163,7 +180,20 @@ def test_own_data_needs_no_config_editing(tmp_path):
         ([SMALL, '--train-ann', 'a.json'], '--train-ann and --train-images belong together'),
         ([SMALL, '--train-ann', 'a.json', '--train-images', '.'], '--val-ann'),
         ([SHAPES, '--cfg-options', 'model.backbone.arch=27m'], 'arch must be one of'),
+        (
+            [SHAPES, '--cfg-options', 'model.neck.type=FPNN'],
+            "config's model cannot be built: KeyError: 'FPNN is not in",
+        ),
+        (
+            [SHAPES, '--cfg-options', 'optim_wrapper.optimizer.lr=a'],
+            "config's optim_wrapper cannot be built: TypeError",
+        ),
         ([SHAPES, '--launcher', 'pytorch'], 'RANK is not set'),
+        pytest.param(
+            [SHAPES, '--launcher', 'slurm'],
+            'is for GPUs, and there is none',
+            marks=pytest.mark.skipif(torch.cuda.is_available(), reason='a GPU is there'),
+        ),
         ([SHAPES, '--backbone-weights', 'nowhere.pth'], 'nowhere.pth: no such checkpoint file'),
         pytest.param(
             [SHAPES, '--amp'],

@@ -1,9 +1,12 @@
 import itertools
+import random
 
+import numpy as np
 import pytest
-from mmengine.dataset import DefaultSampler
+import torch
+from mmengine.dataset import BaseDataset, DefaultSampler, RepeatDataset
 
-from mfdet.data.sampling import ResumableBatchSampler
+from mfdet.data.sampling import ResumableBatchSampler, SeededIndex, seed_items
 
 
 class Images:
@@ -65,3 +68,40 @@ def test_an_odd_number_of_images_is_rounded_up():
 def test_a_pass_can_start_in_the_middle(processes):
     whole = batches(24, processes, 2)
     assert batches(24, processes, 2, skip=3) == [found[3:] for found in whole]
+
+
+class Noise(BaseDataset):
+    """Images drawn by chance."""
+
+    def __init__(self):
+        super().__init__(lazy_init=True)
+
+    def full_init(self):
+        pass
+
+    def __len__(self):
+        return 3
+
+    def __getitem__(self, index):
+        return index, random.random(), np.random.rand(), torch.rand(1).item()
+
+
+@pytest.mark.parametrize('wrap', [lambda data: data, lambda data: RepeatDataset(data, 2)])
+def test_any_data_set_draws_by_the_seed_of_the_index(wrap):
+    dataset = wrap(Noise())
+    assert seed_items(dataset, 0)
+    assert type(dataset).__name__.startswith('Seeded')
+    first = dataset[SeededIndex(2, 7)]
+    assert dataset[SeededIndex(2, 8)] != first
+    random.seed(5)
+    assert dataset[SeededIndex(2, 7)] == first
+    drawn = random.random()
+    random.seed(5)
+    assert random.random() == drawn  # what is drawn elsewhere is not touched
+
+
+def test_workers_that_are_no_forks_keep_the_class_they_can_import(monkeypatch):
+    monkeypatch.setattr(torch.multiprocessing, 'get_start_method', lambda: 'spawn')
+    dataset = Noise()
+    assert not seed_items(dataset, 1)
+    assert type(dataset) is Noise
