@@ -67,23 +67,22 @@ def replacing(path, flush=False):
     """Yield a name beside ``path`` to write to; the file stands at ``path`` once all went well, and else is removed.
 
     Args:
-        path: the file; one that is there is replaced.
+        path: the file; one that is there is replaced. Only one process may write it.
         flush: wait until it is on the disk, so that even a crash of the machine leaves it whole.
 
     Raises:
-        InputError: it cannot be written.
+        InputError: it cannot be written, or was not.
     """
     folder, name = os.path.split(path)
     part = os.path.join(folder, f'.part.{name}')  # with its suffix, by which some writers go
     try:
         yield part
-        if os.path.exists(part):  # not so in the processes of a training that write nothing
-            if flush:
-                with open(part, 'rb') as file:
-                    os.fsync(file.fileno())
-            os.replace(part, path)
+        if flush:
+            with open(part, 'rb') as file:
+                os.fsync(file.fileno())
+        os.replace(part, path)
     except OSError as error:
-        raise InputError(f'{path}: cannot be written: {error.strerror or error}; nothing else was changed') from error
+        raise InputError(f'{path}: cannot be written: {error.strerror or error}') from error
     finally:
         with contextlib.suppress(OSError):
             os.remove(part)

@@ -34,8 +34,8 @@ def test_a_write_replaces_what_was_there(tmp_path, flush):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_where_nothing_is_written_nothing_appears(tmp_path):
-    with replacing(tmp_path / 'a.txt'):
+def test_where_nothing_is_written_something_is_wrong(tmp_path):
+    with pytest.raises(InputError, match=r'a\.txt: cannot be written: No such file'), replacing(tmp_path / 'a.txt'):
         pass
     assert not list(tmp_path.iterdir())
 

@@ -1,5 +1,6 @@
 """Check a COCO data set before training: annotation file and images."""
 
+import argparse
 import dataclasses
 import json
 import os
@@ -14,19 +15,20 @@ EXAMPLE = """example:
 exit code: 0 without problems, 1 with warnings only, 2 with errors"""
 
 
+def _count(text):
+    """Read a whole number from 0 up from the command line."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f'must be a whole number from 0 up, got {text!r}')
+    return int(text)
+
+
 def add_most(parser):
     """Add ``--most``."""
-    parser.add_argument('--most', type=int, default=50, metavar='N', help='problems to print (default: 50)')
+    parser.add_argument('--most', type=_count, default=50, metavar='N', help='problems to print (default: 50)')
 
 
 def print_problems(problems, most):
-    """Print the first problems, and how many more there are.
-
-    Raises:
-        InputError: ``most`` is negative.
-    """
-    if most < 0:
-        raise InputError(f'--most must be 0 or more, got {most}')
+    """Print the first problems, and how many more there are."""
     for problem in problems[:most]:
         print(problem)
     if len(problems) > most:

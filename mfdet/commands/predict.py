@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from mfdet import compat
@@ -208,20 +208,21 @@ def video_writer(path, rate):
     import cv2
 
     writer = cv2.VideoWriter()
+    with ExitStack() as stack:
 
-    def write(image, part):
-        if not writer.isOpened():
-            height, width = image.shape[:2]
-            writer.open(part, cv2.VideoWriter_fourcc(*'mp4v'), rate, (width, height))
-        if not writer.isOpened():
-            raise InputError(f'{path}: OpenCV cannot write a video of {width}×{height} pixels, {rate:g} frames/s')
-        writer.write(image)
+        def write(image):
+            if not writer.isOpened():
+                height, width = image.shape[:2]
+                part = stack.enter_context(replacing(path))
+                stack.callback(writer.release)
+                writer.open(part, cv2.VideoWriter_fourcc(*'mp4v'), rate, (width, height))
+                if not writer.isOpened():
+                    raise InputError(
+                        f'{path}: OpenCV cannot write a video of {width}×{height} pixels, {rate:g} frames/s'
+                    )
+            writer.write(image)
 
-    with replacing(path) as part:
-        try:
-            yield lambda image: write(image, part)
-        finally:
-            writer.release()
+        yield write
 
 
 def coco_annotations(found, image_id, first_id):

@@ -87,12 +87,10 @@ def build_parser():
         nargs='?',
         const='latest',
         metavar='CKPT',
-        help='go on from CKPT, or from the latest in the work dir; "auto": from the latest, or start if there is none',
+        help='go on from CKPT or the latest; "auto": start if none',
     )
     parser.add_argument('--amp', action='store_true', help='automatic mixed precision')
-    parser.add_argument(
-        '--sync-bn', action='store_true', help='several processes: BatchNorm over the images of all of them'
-    )
+    parser.add_argument('--sync-bn', action='store_true', help='BatchNorm over all processes')
     parser.add_argument('--auto-scale-lr', action='store_true', help="scale the rate to the batch, from the config's")
     parser.add_argument('--allow-bad-boxes', action='store_true', help='leave out wrong boxes in place of stopping')
     parser.add_argument(
@@ -162,19 +160,22 @@ def set_start(config, resume):
     Raises:
         InputError: there is nothing to go on from, or an earlier run would be overwritten.
     """
-    from mfdet.engine.checkpoint import check_resumable, checkpoints_in, latest_checkpoint
+    from mfdet.engine.checkpoint import check_resumable, holds_run, latest_checkpoint
 
+    if resume is None and config.get('resume'):
+        resume = config.get('load_from') or 'latest'
     latest = resume in ('latest', 'auto')
     source = latest_checkpoint(config.work_dir) if latest else resume
+    if resume == 'latest' and source is None:
+        raise InputError(f'--resume: {config.work_dir} holds no checkpoint yet; leave --resume out to start anew')
+    here = source is not None and os.path.realpath(os.path.dirname(source)) == os.path.realpath(config.work_dir)
+    if not here and holds_run(config.work_dir):
+        raise InputError(
+            f'{config.work_dir} holds an earlier run; go on with --resume, name another --work-dir, or remove it'
+        )
     if source is not None:
         check_resumable(source)
         config.resume, config.load_from = True, source
-    elif resume == 'latest':
-        raise InputError(f'--resume: {config.work_dir} holds no checkpoint yet; leave --resume out to start anew')
-    elif not resume and checkpoints_in(config.work_dir):
-        raise InputError(
-            f'{config.work_dir} holds checkpoints of an earlier run; go on with --resume, or name another --work-dir'
-        )
 
 
 @command

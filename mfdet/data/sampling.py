@@ -10,6 +10,7 @@ import signal
 import numpy as np
 import torch
 from mmdet.registry import DATA_SAMPLERS
+from mmengine.dataset import DefaultSampler
 
 from mfdet.compat import quiet
 
@@ -114,8 +115,8 @@ def seed_items(dataset, num_workers):
 class ResumableBatchSampler(AspectRatioBatchSampler):
     """mmdet's batches of images of one orientation, seeded, and able to leave out those already seen of an epoch.
 
-    Several processes share batches: together they get what one process with the sum of their batch sizes would, so that
-    a run can also go on with another number of them.
+    With mmengine's DefaultSampler, several processes share batches: together they get what one process with the sum of
+    their batch sizes would, so that a run can also go on with another number of them.
 
     Attributes:
         skip: number of batches to leave out of the next pass; it is 0 again afterwards.
@@ -127,9 +128,10 @@ class ResumableBatchSampler(AspectRatioBatchSampler):
         """Return the batches, lists of :class:`SeededIndex`."""
         skip, self.skip = self.skip, 0
         base, epoch = getattr(self.sampler, 'seed', 0) or 0, getattr(self.sampler, 'epoch', 0)
-        rank, processes = getattr(self.sampler, 'rank', 0), getattr(self.sampler, 'world_size', 1)
-        everything = copy.copy(self.sampler)
-        everything.rank, everything.world_size = 0, 1
-        batches = AspectRatioBatchSampler(everything, self.batch_size * processes, self.drop_last)
+        sampler, rank, processes = self.sampler, 0, 1
+        if type(sampler) is DefaultSampler:  # others divide their images among processes in ways of their own
+            rank, processes, sampler = sampler.rank, sampler.world_size, copy.copy(sampler)
+            sampler.rank, sampler.world_size, sampler.num_samples = 0, 1, sampler.total_size
+        batches = AspectRatioBatchSampler(sampler, self.batch_size * processes, self.drop_last)
         for batch in itertools.islice(batches, skip, None):
             yield [SeededIndex(index, seed_of(base, epoch, index)) for index in batch[rank::processes]]

@@ -1,12 +1,13 @@
 """Checkpoints of plain containers and tensors: they load with ``weights_only=True``, for test and for resume."""
 
+import contextlib
 import os
 import re
 import sys
 from pathlib import Path
 
 from mmdet.registry import HOOKS
-from mmengine.hooks import Hook
+from mmengine.hooks import CheckpointHook, Hook
 from mmengine.logging import HistoryBuffer
 from mmengine.model import is_model_wrapper
 from mmengine.runner.checkpoint import CheckpointLoader
@@ -26,6 +27,41 @@ def _load_local(path, map_location='cpu'):
 # mmengine falls back to unpickling anything; with this its Runner and every `init_cfg` read local files only, safely.
 for _scheme in ('', *CheckpointLoader._schemes):
     CheckpointLoader.register_scheme(prefixes=_scheme, loader=_load_local, force=True)
+
+
+class _Keeping:
+    """A file backend of mmengine that only notes what it is to remove."""
+
+    def __init__(self, backend, outdated):
+        self.backend = backend
+        self.remove = outdated.append
+
+    def __getattr__(self, name):
+        return getattr(self.backend, name)
+
+
+@HOOKS.register_module()
+class SafeCheckpointHook(CheckpointHook):
+    """mmengine's CheckpointHook, but outdated checkpoints go only once the new one is on the disk."""
+
+    @contextlib.contextmanager
+    def _removing_later(self):
+        backend, outdated = self.file_backend, []
+        self.file_backend = _Keeping(backend, outdated)
+        try:
+            yield
+        finally:
+            self.file_backend = backend
+        for path in set(outdated) - {self.last_ckpt, getattr(self, 'best_ckpt_path', None)}:
+            backend.remove(path)
+
+    def _save_checkpoint_with_step(self, runner, step, meta):
+        with self._removing_later():
+            super()._save_checkpoint_with_step(runner, step, meta)
+
+    def _save_best_checkpoint(self, runner, metrics):
+        with self._removing_later():
+            super()._save_best_checkpoint(runner, metrics)
 
 
 @HOOKS.register_module()
@@ -121,6 +157,12 @@ def checkpoints_in(folder):
     return [path for path in Path(folder).glob('*.pth') if names.fullmatch(path.name)]
 
 
+def holds_run(folder):
+    """Tell whether a folder holds results of a run: checkpoints, also ``best_*.pth`` alone, or a summary."""
+    folder = Path(folder)
+    return bool(checkpoints_in(folder) or list(folder.glob('best_*.pth')) or (folder / 'summary.json').exists())
+
+
 def latest_checkpoint(folder):
     """Return the newest checkpoint of a run that training can go on from; damaged ones are named and passed over.
 
@@ -146,7 +188,9 @@ def latest_checkpoint(folder):
         else:
             return str(path)
     if found:
-        raise InputError(f'--resume: none of the {len(found)} checkpoints in {folder} is whole; start anew without it')
+        raise InputError(
+            f'--resume: none of the {len(found)} checkpoints in {folder} is whole; remove them to start anew there'
+        )
     return None
 
 

@@ -1,6 +1,5 @@
 """Pictures of detections beside the ground truth while testing."""
 
-import collections
 import os
 
 import cv2
@@ -9,7 +8,6 @@ from mmdet.registry import HOOKS
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
 
-from mfdet.files import replacing
 from mfdet.visualization import contact_sheet, draw_boxes, titled
 
 
@@ -20,12 +18,14 @@ def picture_names(paths):
         paths: image id to the path of the image.
 
     Returns:
-        dict of image id to a name that ends in ``.jpg``; where two would be the same, with the id.
+        dict of image id to a name that ends in ``.jpg``; all begin with the id if two would be the same.
     """
+    paths = {i: os.path.abspath(path) for i, path in paths.items()}
     folder = os.path.commonpath([os.path.dirname(path) for path in paths.values()])
     names = {i: os.path.splitext(os.path.relpath(path, folder))[0].replace(os.sep, '_') for i, path in paths.items()}
-    count = collections.Counter(names.values())
-    return {i: f'{name}.jpg' if count[name] == 1 else f'{name}_{i}.jpg' for i, name in names.items()}
+    if len(set(names.values())) < len(names):
+        names = {i: f'{i}_{name}' for i, name in names.items()}
+    return {i: f'{name}.jpg' for i, name in names.items()}
 
 
 @HOOKS.register_module()
@@ -72,9 +72,9 @@ class DrawDetectionsHook(Hook):
         dataset = runner.test_dataloader.dataset
         for sample in outputs:
             picture = self.draw(dataset, sample)
-            with replacing(os.path.join(self.out_dir, self._names[sample.img_id])) as part:
-                if not cv2.imwrite(part, picture):
-                    raise OSError(None, 'OpenCV does not say why')
+            path = os.path.join(self.out_dir, self._names[sample.img_id])
+            if not cv2.imwrite(path, picture):
+                runner.logger.warning(f'{path}: OpenCV cannot write this picture')
             if len(self._sheet) < self.sheet_images:
                 self._sheet.append(picture)
 

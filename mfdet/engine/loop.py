@@ -103,9 +103,15 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
 
         Raises:
             Stopped: a signal came.
-            InputError: another process has died, or the checkpoint is from the middle of an epoch and the batch
-                sampler cannot go on there.
+            InputError: the processes start from different iterations, one has died, or the checkpoint is from the
+                middle of an epoch and the batch sampler cannot go on there.
         """
+        places = dist.all_gather_object(self._iter)
+        if len(set(places)) > 1:
+            raise InputError(
+                f'the processes would go on from different iterations ({", ".join(map(str, places))}): --work-dir must '
+                'be a folder that all of them share'
+            )
         before = {number: signal.signal(number, self._ask_to_stop) for number in SIGNALS}
         try:
             return super().run()

@@ -4,6 +4,7 @@ import functools
 import logging
 import os
 
+from mmengine.dist import master_only
 from mmengine.runner import Runner
 
 from mfdet.errors import InputError
@@ -61,11 +62,12 @@ class ConsoleRunner(Runner):
                 handler.addFilter(_is_readable)
         return logger
 
+    @master_only
     def save_checkpoint(self, out_dir, filename, *args, **kwargs):
         """Write a checkpoint under another name, flush it to the disk and then rename it; otherwise as mmengine does.
 
         Raises:
-            InputError: the file cannot be written; the checkpoints that are there stay as they are.
+            InputError: the file cannot be written; one of that name stays as it is.
         """
         with replacing(os.path.join(out_dir, filename), flush=True) as part:
             super().save_checkpoint(out_dir, os.path.basename(part), *args, **kwargs)

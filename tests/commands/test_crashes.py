@@ -1,6 +1,7 @@
 """What a crash, a signal, a full disk and a diverged loss leave behind."""
 
 import errno
+import itertools
 import os
 import signal
 import subprocess
@@ -14,6 +15,8 @@ from mmengine.fileio import LocalBackend
 from mfdet.commands import train as train_command
 from mfdet.data.sampling import SeededIndex, random_state, seed_of
 from mfdet.engine.loop import ResumableTrainLoop
+from mfdet.engine.runner import ConsoleRunner
+from mfdet.evaluation.metric import MfdetCocoMetric
 
 ROOT = Path(__file__).parents[2]
 SHAPES = str(ROOT / 'configs' / 'shapes' / 'retinanet_mf26m.py')
@@ -146,8 +149,43 @@ def test_a_full_disk_leaves_the_last_checkpoint_alone(tmp_path, monkeypatch, cap
     assert train(tmp_path) == 2
     assert 'epoch_2.pth: cannot be written: No space left on device' in capsys.readouterr().err
     assert sorted(path.name for path in tmp_path.glob('*epoch*') if 'best' not in path.name) == ['epoch_1.pth']
-    assert list(tmp_path.glob('.*.part')) == []
+    assert list(tmp_path.glob('.part.*')) == []
     weights(tmp_path / 'epoch_1.pth')
+
+
+def test_outdated_checkpoints_go_only_after_the_new_one_is_there(tmp_path, monkeypatch):
+    """The disk fills up when the second best checkpoint is written, and, in a second run, the third epoch's."""
+    scores, names = itertools.count(0.1, 0.1), ('bbox_mAP', 'bbox_mAP_50')
+    monkeypatch.setattr(
+        MfdetCocoMetric, 'evaluate', lambda self, size: {f'coco/{name}': next(scores) for name in names}
+    )
+    put = LocalBackend.put
+
+    def full_at(name):
+        def put_or_fail(self, content, path):
+            if name in str(path):
+                raise OSError(errno.ENOSPC, 'No space left on device')
+            put(self, content, path)
+
+        monkeypatch.setattr(LocalBackend, 'put', put_or_fail)
+
+    full_at('best_coco_bbox_mAP_epoch_2')
+    assert train(tmp_path / 'best') == 2
+    assert [path.name for path in (tmp_path / 'best').glob('best*')] == ['best_coco_bbox_mAP_epoch_1.pth']
+    full_at('epoch_3')
+    options = ['train_cfg.max_epochs=3', 'train_cfg.val_interval=9']
+    assert train(tmp_path / 'epochs', options=options) == 2
+    assert sorted(path.name for path in (tmp_path / 'epochs').glob('epoch*')) == ['epoch_1.pth', 'epoch_2.pth']
+    full_at('nothing')
+    assert train(tmp_path / 'epochs', '--resume', options=options) == 0
+    assert sorted(path.name for path in (tmp_path / 'epochs').glob('epoch*')) == ['epoch_2.pth', 'epoch_3.pth']
+
+
+def test_the_first_process_alone_writes_checkpoints(tmp_path, monkeypatch):
+    monkeypatch.setattr('mmengine.dist.utils.is_main_process', lambda group=None: False)
+    (tmp_path / '.part.epoch_1.pth').write_bytes(b'what the first process is writing')
+    ConsoleRunner.save_checkpoint(None, str(tmp_path), 'epoch_1.pth')
+    assert [path.name for path in tmp_path.iterdir()] == ['.part.epoch_1.pth']
 
 
 def test_a_diverged_loss_stops_with_images_and_terms_or_is_skipped(tmp_path, capsys):

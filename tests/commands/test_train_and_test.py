@@ -114,8 +114,15 @@ def test_resume_without_a_checkpoint_is_refused(tmp_path, capsys):
 def test_an_earlier_run_is_not_overwritten(trained, capsys):
     before = sorted(trained.iterdir())
     assert train(SHAPES, '--work-dir', trained) == 2
-    assert 'holds checkpoints of an earlier run; go on with --resume, or name another' in capsys.readouterr().err
+    assert 'holds an earlier run; go on with --resume, name another --work-dir' in capsys.readouterr().err
     assert sorted(trained.iterdir()) == before
+
+
+def test_the_best_weights_alone_are_an_earlier_run_too(trained, tmp_path, capsys):
+    (tmp_path / 'best_coco_bbox_mAP_epoch_1.pth').touch()
+    assert train(SHAPES, '--work-dir', tmp_path) == 2
+    assert train(SHAPES, '--work-dir', tmp_path, '--resume', trained / 'epoch_1.pth') == 2
+    assert capsys.readouterr().err.count('holds an earlier run') == 2
 
 
 def test_resume_auto_starts_where_there_is_nothing_and_goes_on_where_there_is(tmp_path):

@@ -4,6 +4,7 @@ import random
 import numpy as np
 import pytest
 import torch
+from mmdet.datasets.samplers import ClassAwareSampler
 from mmengine.dataset import BaseDataset, DefaultSampler, RepeatDataset
 
 from mfdet.data.sampling import ResumableBatchSampler, SeededIndex, seed_items
@@ -62,6 +63,17 @@ def test_an_odd_number_of_images_is_rounded_up():
     first, second = batches(7, 2, 2)
     assert [len(batch) for batch in first] == [len(batch) for batch in second] == [2, 2]
     assert set(itertools.chain(*first, *second)) == set(range(7))
+
+
+def test_other_samplers_divide_their_images_themselves(monkeypatch):
+    monkeypatch.setattr('mmdet.datasets.samplers.class_aware_sampler.get_dist_info', lambda: (1, 2))
+    images = Images(16)
+    images.metainfo = dict(classes=('a', 'b'))
+    images.get_cat_ids = lambda index: [index % 2]
+    sampler = ClassAwareSampler(images, seed=3)
+    found = list(ResumableBatchSampler(sampler, 2))
+    assert len(found) == 4
+    assert sorted(index for batch in found for index in batch) == sorted(sampler)
 
 
 @pytest.mark.parametrize('processes', [1, 2])

@@ -137,6 +137,18 @@ def resume(folder):
     assert (folder / f'epoch_{done + 2}.pth').exists()
 
 
+def test_work_dirs_that_are_not_shared_are_refused(trained, tmp_path):
+    for rank in (0, 1):
+        (tmp_path / f'work{rank}').mkdir()
+    (tmp_path / 'work0' / 'epoch_1.pth').write_bytes(trained.read_bytes())
+    options = ' '.join(f"'{option}'" for option in OPTIONS)
+    line = f'exec {sys.executable} tools/train.py {RETINANET} --work-dir {tmp_path}/work$RANK --resume auto'
+    process = start(2, '--no-python', 'bash', '-c', f'{line} --cfg-options train_dataloader.batch_size=2 {options}')
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode != 0
+    assert 'would go on from different iterations (' in output, output[-3000:]
+
+
 @pytest.mark.skipif(not Path('/proc/self/task').exists(), reason='finds the processes in /proc, which only Linux has')
 def test_a_worker_that_dies_ends_the_job_and_the_run_goes_on(tmp_path):
     process = start_long(tmp_path)
