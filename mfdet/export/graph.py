@@ -3,6 +3,8 @@
 The inputs are those of :mod:`mfdet.runtime`: a padded batch and the size of each image in it.
 """
 
+import math
+
 import torch
 import torch.nn.functional as F
 from mmcv.ops import nms
@@ -156,16 +158,22 @@ class RetinaNetGraph(DetectorGraph):
             pairs, the rest has score 0.
         """
         head, count = self.model.bbox_head, self.model.test_cfg.nms_pre
-        scores = logits.permute(0, 2, 3, 1).flatten(1).sigmoid()
-        pairs = scores.shape[1]
-        scores, index = F.pad(scores, (0, count)).topk(count)
-        index = index.clamp(max=pairs - 1)
-        place = index // head.num_classes
+        logits = logits.permute(0, 2, 3, 1)
+        shape, classes = logits.shape[1:3], head.num_classes
+        logits = logits.flatten(1).unflatten(1, (-1, classes))  # (B, H·W·A, K)
+        # The best pairs are among the anchors of the best pairs: sorting those first, sigmoids last, is much less work.
+        anchor_logits = F.pad(logits.amax(2), (0, count), value=-math.inf)
+        anchor_logits, kept = anchor_logits.topk(count)
+        kept = kept.clamp(max=logits.shape[1] - 1)
+        logits = logits.gather(1, kept[..., None].expand(-1, -1, classes))
+        logits = logits.masked_fill(anchor_logits[..., None] == -math.inf, -math.inf)
+        scores, index = logits.flatten(1).topk(count)
+        scores, place = scores.sigmoid(), kept.gather(1, index // classes)
         deltas = deltas.permute(0, 2, 3, 1).flatten(1).unflatten(1, (-1, 4))
         deltas = deltas.gather(1, place[..., None].expand(-1, -1, 4))
-        anchors = head.prior_generator.single_level_grid_priors(logits.shape[-2:], level, logits.dtype, logits.device)
+        anchors = head.prior_generator.single_level_grid_priors(shape, level, logits.dtype, logits.device)
         boxes = head.bbox_coder.decode(anchors[place].flatten(0, 1), deltas.flatten(0, 1))
-        return boxes.view(-1, count, 4), scores, index % head.num_classes
+        return boxes.view(-1, count, 4), scores, index % classes
 
 
 class ClassifierGraph(nn.Module):
