@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.fileio import LocalBackend
+from quick import QUICK, lengths
 
 from mfdet.commands import train as train_command
 from mfdet.data.sampling import SeededIndex, random_state, seed_of
@@ -20,19 +21,7 @@ from mfdet.evaluation.metric import MfdetCocoMetric
 
 ROOT = Path(__file__).parents[2]
 SHAPES = str(ROOT / 'configs' / 'shapes' / 'retinanet_mf26m.py')
-OPTIONS = [
-    'train_dataloader.num_workers=0',
-    'train_dataloader.persistent_workers=False',
-    'val_dataloader.num_workers=0',
-    'val_dataloader.persistent_workers=False',
-    'train_dataloader.batch_size=2',
-    'train_dataloader.dataset.length=8',
-    'val_dataloader.dataset.length=2',
-    'train_cfg.max_epochs=2',
-    'train_cfg.val_interval=1',
-    'default_hooks.logger.interval=1',
-    'model.backbone.drop_path_rate=0.3',  # something random inside the model
-]
+OPTIONS = [*QUICK, *lengths(8, 2), 'train_cfg.max_epochs=2', 'model.backbone.drop_path_rate=0.3']  # draws by chance
 
 
 def train(folder, *args, options=()):

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from quick import QUICK, lengths
 
 from mfdet.commands import test as test_command
 from mfdet.commands import train as train_command
@@ -19,19 +20,7 @@ from mfdet.models import MobileFormerClassifier
 CONFIGS = Path(__file__).parents[2] / 'configs'
 SHAPES = str(CONFIGS / 'shapes' / 'e2e_mf26m.py')
 OWN = str(CONFIGS / 'cpu' / 'e2e_mf26m.py')
-QUICK = [
-    'train_dataloader.num_workers=0',
-    'train_dataloader.persistent_workers=False',
-    'val_dataloader.num_workers=0',
-    'val_dataloader.persistent_workers=False',
-    'test_dataloader.num_workers=0',
-    'test_dataloader.persistent_workers=False',
-    'train_dataloader.batch_size=2',
-    'train_cfg.val_interval=1',
-    'default_hooks.logger.interval=1',
-]
-LENGTHS = ['train_dataloader.dataset.length=4', 'val_dataloader.dataset.length=3', 'test_dataloader.dataset.length=3']
-QUICK_SHAPES = [*QUICK, *LENGTHS]
+QUICK_SHAPES = [*QUICK, *lengths(4, 3)]
 
 
 def run(command, *args):

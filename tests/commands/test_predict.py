@@ -1,4 +1,3 @@
-import importlib.util
 import io
 import json
 import os
@@ -11,15 +10,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import tiny_model
 
 from mfdet.commands.predict import main
 from mfdet.runtime import Detector
 from mfdet.visualization import class_color
 
 ROOT = Path(__file__).parents[2]
-_spec = importlib.util.spec_from_file_location('tiny_model', ROOT / 'tests' / 'runtime' / 'tiny_model.py')
-tiny_model = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(tiny_model)
 
 
 @pytest.fixture(autouse=True)

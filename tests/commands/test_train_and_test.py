@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import pytest
 import torch
+from quick import QUICK, lengths
 
 from mfdet.commands import test as test_command
 from mfdet.commands import train as train_command
@@ -16,18 +17,7 @@ from mfdet.data.shapes import write_coco
 CONFIGS = Path(__file__).parents[2] / 'configs'
 SHAPES = str(CONFIGS / 'shapes' / 'retinanet_mf26m.py')
 SMALL = str(CONFIGS / 'small' / 'retinanet_mf151m.py')
-QUICK = [
-    'train_dataloader.num_workers=0',
-    'train_dataloader.persistent_workers=False',
-    'val_dataloader.num_workers=0',
-    'val_dataloader.persistent_workers=False',
-    'test_dataloader.num_workers=0',
-    'test_dataloader.persistent_workers=False',
-    'train_dataloader.batch_size=2',
-    'train_cfg.val_interval=1',
-    'default_hooks.logger.interval=1',
-]
-QUICK_SHAPES = [*QUICK, 'train_dataloader.dataset.length=4', 'val_dataloader.dataset.length=3']
+QUICK_SHAPES = [*QUICK, *lengths(4, 3)]
 
 
 def train(*args):

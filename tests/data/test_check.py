@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from quick import QUICK
 
 from mfdet.commands import check_dataset, convert_dataset, train
 from mfdet.data.check import check_annotations, summarize
@@ -15,7 +16,6 @@ from mfdet.data.convert import from_voc, from_yolo
 from mfdet.data.shapes import write_coco
 
 SMALL = str(Path(__file__).parents[2] / 'configs' / 'small' / 'retinanet_mf151m.py')
-OFF = ('num_workers=0', 'persistent_workers=False')
 GOOD = dict(
     images=[dict(id=1, file_name='a.jpg', width=40, height=30), dict(id=2, file_name='b.jpg', width=40, height=30)],
     categories=[dict(id=1, name='cat'), dict(id=2, name='dog')],
@@ -118,8 +118,7 @@ def test_training_stops_at_wrong_boxes_or_leaves_them_out(tmp_path, capsys):
         SMALL, '--data-root', tmp_path, '--train-ann', 'annotations/shapes.json', '--train-images', 'images',
         '--val-ann', 'annotations/good.json', '--val-images', 'images', '--work-dir', tmp_path / 'work',
     ]  # fmt: skip
-    quick = [f'{split}_dataloader.{option}' for split in ('train', 'val') for option in OFF]
-    quick += ['train_cfg.max_epochs=1', 'val_dataloader.batch_size=2']
+    quick = [*QUICK, 'train_cfg.max_epochs=1', 'val_dataloader.batch_size=2']
     assert train.main([str(arg) for arg in [*options, '--cfg-options', *quick]]) == 2
     error = capsys.readouterr().err
     assert 'shapes.json: 12 errors to correct before training; --allow-bad-boxes leaves wrong boxes out' in error

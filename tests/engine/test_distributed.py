@@ -10,20 +10,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from quick import QUICK, lengths
 
 ROOT = Path(__file__).parents[2]
 RETINANET = str(ROOT / 'configs' / 'shapes' / 'retinanet_mf26m.py')
 E2E = str(ROOT / 'configs' / 'shapes' / 'e2e_mf26m.py')
 OPTIONS = [
-    'train_dataloader.num_workers=0',
-    'train_dataloader.persistent_workers=False',
-    'val_dataloader.num_workers=0',
-    'val_dataloader.persistent_workers=False',
-    'train_dataloader.dataset.length=8',
-    'val_dataloader.dataset.length=2',
+    *QUICK,
+    *lengths(8, 2),
     'train_cfg.max_epochs=2',
     'train_cfg.val_interval=2',
-    'default_hooks.logger.interval=1',
     'log_processor.window_size=1',
     'model.backbone.drop_path_rate=0',  # drawn in each process by itself
     # Adam turns rounding into whole steps where a gradient is next to zero.

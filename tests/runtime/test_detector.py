@@ -1,20 +1,15 @@
-import importlib.util
 import subprocess
 import sys
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+import tiny_model
+from tiny_model import METADATA, save_onnx, save_openvino
 
 from mfdet.errors import InputError
 from mfdet.runtime import Detector
 from mfdet.runtime.preprocessing import collate
-
-_spec = importlib.util.spec_from_file_location('tiny_model', Path(__file__).with_name('tiny_model.py'))
-tiny_model = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(tiny_model)
-METADATA, save_onnx, save_openvino = tiny_model.METADATA, tiny_model.save_onnx, tiny_model.save_openvino
 
 
 @pytest.fixture(params=['onnx', 'xml'])
