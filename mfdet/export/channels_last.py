@@ -17,6 +17,11 @@ STRIPPED = (BneckLite, Mobile, MobileDownsample)
 STRIP_SIZE = 600_000  # larger than in PyTorch: each strip costs OpenVINO copies
 
 
+def hard_sigmoid(x):
+    """As ``F.hardsigmoid``, which OpenVINO runs by itself and in the other layout; this joins what is around it."""
+    return (x / 6 + 0.5).clamp(0, 1)
+
+
 def rows_of(x):
     """View a map (B, C, H, W) as rows (B, H·W, C), which is how it lies in memory."""
     return x.permute(0, 2, 3, 1).flatten(1, 2)
@@ -43,7 +48,7 @@ class ChannelsLastMobileToFormer(MobileToFormer):
         logits = (rows @ query.transpose(1, 2)).transpose(1, 2)  # (B, h·M, H·W)
         masked = logits if valid is None else logits.masked_fill(~valid.flatten(2), -math.inf)
         update = (masked.softmax(-1) @ rows).unflatten(1, (self.heads, -1))
-        update = (update * mask).sum(1) * (2 * F.hardsigmoid(self.gate(tokens)))
+        update = (update * mask).sum(1) * (2 * hard_sigmoid(self.gate(tokens)))
         tokens = self.norm(tokens + self.proj(update))
         return tokens, logits.unflatten(1, (self.heads, -1)).mean(1).unflatten(-1, x.shape[-2:])
 
@@ -73,10 +78,11 @@ class ChannelsLastDynamicReLU(DynamicReLU):
                 hidden = F.relu(self.reduce(tokens)).transpose(1, 2) @ mixing.flatten(2)  # (B, d/4, H·W)
                 hidden = hidden.unflatten(-1, x.shape[-2:])
                 kernels = zip(self.expand.weight[..., None, None].chunk(2), self.expand.bias.chunk(2), strict=True)
-                h1, h2 = (F.hardsigmoid(F.conv2d(hidden, *kernel)) for kernel in kernels)
+                h1, h2 = (hard_sigmoid(F.conv2d(hidden, *kernel)) for kernel in kernels)
             else:
-                weights = rows_of(mixing)  # (B, H·W, M)
-                h1, h2 = (map_of(weights @ h, x.shape[-2:]) for h in self.coefficients(tokens).chunk(2, -1))
+                weights, rows = rows_of(mixing), rows_of(x)
+                h1, h2 = (weights @ h for h in self.coefficients(tokens).chunk(2, -1))  # (B, H·W, C)
+                return map_of(torch.maximum(2 * h1 * rows, (2 * h2 - 1) * rows), x.shape[-2:])
         return torch.maximum(2 * h1 * x, (2 * h2 - 1) * x)
 
 
