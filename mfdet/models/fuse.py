@@ -45,19 +45,6 @@ def in_strips(function, maps, count, stride=1, halo=1):
     return torch.cat(strips, 2)
 
 
-def slopes(act, tokens):
-    """Split the dynamic ReLU that the first of tokens (B, M, d) sets into a scale p > 0 and a leaky ReLU.
-
-    Returns:
-        p and n / p, both (B, C): max(a1·x, a2·x) is p·x where x > 0 and n·x elsewhere, with p the larger slope and n
-        the smaller. p is at least 1e-12, which float32 can divide by.
-    """
-    h1, h2 = act.coefficients(tokens[:, 0]).chunk(2, 1)
-    a1, a2 = 2 * h1, 2 * h2 - 1
-    scale = torch.maximum(a1, a2).clamp(min=1e-12)
-    return scale, torch.minimum(a1, a2) / scale
-
-
 def leaky_relu(x, slope):
     """Leaky ReLU of x (B, C, H, W) with slopes (B, C)."""
     return F.prelu(x.reshape(1, -1, *x.shape[-2:]), slope.flatten()).view_as(x)
@@ -128,7 +115,7 @@ class InStrips(nn.Module):
         """Compute a strip of the map.
 
         Args:
-            acts: what :func:`slopes` gives for each of the two dynamic ReLUs, or None.
+            acts: scale and slope of each of the two dynamic ReLUs, see :meth:`FusedBlock.slopes`, or None.
             tokens, x, logits, valid: see :meth:`forward`.
         """
         if isinstance(self.block, BneckLite):
@@ -235,7 +222,15 @@ class FusedBlock(MobileFormerBlock):
         return tokens if self.ffn is None else self.ffn_norm(tokens + self.ffn(tokens))
 
     def slopes(self, hidden):
-        """As the function :func:`slopes`, of both dynamic ReLUs, given the first layer of their MLPs (B, d/2)."""
+        """Split each dynamic ReLU into a scale p > 0 and a leaky ReLU.
+
+        Args:
+            hidden: first layers of both MLPs for the first token, one after the other, (B, d/2).
+
+        Returns:
+            For each p and n / p, both (B, C): max(a1·x, a2·x) is p·x where x > 0 and n·x elsewhere, with p the larger
+            slope and n the smaller. p is at least 1e-12, which float32 can divide by.
+        """
         pairs = zip(self.expands, hidden.relu().chunk(2, -1), self.hidden, strict=True)
         outputs = [layer(part).split(channels, -1) for layer, part, channels in pairs]
         a1, a2 = (torch.cat(parts, -1) for parts in zip(*outputs, strict=True))

@@ -10,9 +10,9 @@ from mmengine.registry import init_default_scope
 import mfdet.register  # noqa: F401
 from mfdet.benchmark.straightforward import straightforward
 from mfdet.export.channels_last import channels_last
-from mfdet.layers import DynamicReLU
+from mfdet.layers import DynamicReLU, MobileDownsample, MobileFormerBlock
 from mfdet.models import MobileFormer
-from mfdet.models.fuse import InStrips, fuse, in_strips, leaky_relu, slopes
+from mfdet.models.fuse import FusedBlock, InStrips, fold, fuse, in_strips, leaky_relu
 
 
 def backbone(arch, spatial_aware):
@@ -92,9 +92,14 @@ def test_strips_leave_no_seams_and_a_small_halo_does():
 
 
 def test_a_dynamic_relu_is_a_scale_and_a_leaky_relu():
-    act = DynamicReLU(5, 8)
-    act.expand.bias.data.normal_(std=3)
-    act.expand.bias.data[0], act.expand.bias.data[5] = -9, -9  # a1 = 0, a2 = -1: no positive slope
-    x, tokens = torch.randn(2, 5, 4, 4), torch.randn(2, 6, 8)
-    scale, slope = slopes(act, tokens)
-    torch.testing.assert_close(leaky_relu(x * scale[..., None, None], slope), act(x, tokens))
+    block = MobileFormerBlock(MobileDownsample(4, 8, 2, 3, 16), 4, 8, 16)
+    acts = block.mobile.act1, block.mobile.act2  # of 8 and 24 channels
+    for act in acts:
+        half = act.expand.out_features // 2
+        act.expand.bias.data.normal_(std=3)
+        act.expand.bias.data[0], act.expand.bias.data[half] = -9, -9  # a1 = 0, a2 = -1: no positive slope
+    tokens = torch.randn(2, 6, 16)
+    hidden = torch.cat([act.reduce(tokens[:, 0]) for act in acts], -1)
+    for act, (scale, slope) in zip(acts, FusedBlock(fold(block)).slopes(hidden), strict=True):
+        x = torch.randn(2, scale.shape[1], 4, 4)
+        torch.testing.assert_close(leaky_relu(x * scale[..., None, None], slope), act(x, tokens))
