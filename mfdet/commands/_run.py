@@ -81,6 +81,16 @@ def check_at_least_one(args, *options):
             raise InputError(f'--{option.replace("_", "-")} must be at least 1, got {value}')
 
 
+def check_score(threshold):
+    """Check ``--score-thr``.
+
+    Raises:
+        InputError: it is no score.
+    """
+    if not 0 <= threshold <= 1:
+        raise InputError(f'--score-thr must be from 0 to 1, got {threshold}')
+
+
 def add_config_options(parser, what):
     """Add ``--cfg-options KEY=VALUE ...``; ``what`` is its help."""
     from mmengine.config import DictAction

@@ -50,6 +50,6 @@ def main(argv=None):
     names = ', '.join(category['name'] for category in content['categories'])
     print(
         f'{args.out}: {len(content["images"])} images, {len(content["annotations"])} objects of {names}; '
-        f'{len(problems)} problems'
+        f'{len(problems)} problem{"" if len(problems) == 1 else "s"}'
     )
     return int(bool(problems))

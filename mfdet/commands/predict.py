@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from mfdet import compat
-from mfdet.commands._run import check_at_least_one, command, new_parser
+from mfdet.commands._run import check_at_least_one, check_score, command, new_parser
 from mfdet.errors import InputError
 from mfdet.files import IMAGE_SUFFIXES, make_folder, replacing
 
@@ -30,7 +30,9 @@ def build_parser():
     parser.add_argument('input', metavar='INPUT', nargs='+', help='images, folders, globs, or one video')
     parser.add_argument('--out', metavar='DIR', default='predictions', help='folder for results (default predictions)')
     parser.add_argument('--score-thr', metavar='S', type=float, default=0.3, help='least score to keep (default 0.3)')
-    parser.add_argument('--batch', metavar='N', type=int, default=1, help='images run at a time (default 1)')
+    parser.add_argument(
+        '--batch', '--batch-size', metavar='N', type=int, default=1, help='images run at a time (default 1)'
+    )
     parser.add_argument('--threads', metavar='N', type=int, help='CPU threads; default: as many as the backend likes')
     parser.add_argument('--device', default='cpu', help='device of a checkpoint, such as cuda (default cpu)')
     parser.add_argument('--config', help='config of a checkpoint, if it holds none')
@@ -303,8 +305,7 @@ def predict_video(model, path, out, **options):
 def main(argv=None):
     """Run the command; returns the exit code."""
     args = build_parser().parse_args(argv)
-    if not 0 <= args.score_thr <= 1:
-        raise InputError(f'--score-thr must be from 0 to 1, got {args.score_thr}')
+    check_score(args.score_thr)
     check_at_least_one(args, 'batch', 'threads')
     compat.check_opencv()
     from mfdet.api import load_detector

@@ -4,7 +4,7 @@ import os
 import shutil
 import tempfile
 
-from mfdet.commands._run import check_at_least_one, check_environment, command, new_parser
+from mfdet.commands._run import check_at_least_one, check_environment, check_score, command, new_parser
 from mfdet.commands.train import add_common_options, add_data_options, data_pair, prepare
 from mfdet.errors import InputError
 from mfdet.files import check_writable, make_folder, replacing
@@ -64,6 +64,7 @@ def build_config(args, results_dir):
         )
     set_data(config, args.data_root, val=data_pair(args, 'val'), options=args.cfg_options)
     check_at_least_one(args, 'batch_size')
+    check_score(args.score_thr)
     if args.batch_size and config.get('test_dataloader'):
         config.test_dataloader.batch_size = args.batch_size
     backend = backend_of(args)

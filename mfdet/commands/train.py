@@ -126,6 +126,11 @@ def build_config(args):
         config.sync_bn = 'torch'
     prepare(config, args)
     if args.backbone_weights:
+        if not os.path.isfile(args.backbone_weights):
+            raise InputError(
+                f'{args.backbone_weights}: no such checkpoint file (--backbone-weights); without it training starts '
+                'from scratch'
+            )
         config.model.backbone.init_cfg = dict(type='Pretrained', checkpoint=args.backbone_weights)
     if args.amp:
         import torch

@@ -86,7 +86,11 @@ class PlainCheckpointHook(Hook):
         meta = checkpoint['meta']
         meta['normalization'] = {key: to_plain(preprocessor.get(key)) for key in ('mean', 'std', 'bgr_to_rgb')}
         meta['dataset_meta'] = to_plain(dict(meta.get('dataset_meta', {})))
-        meta['mfdet'] = dict(config=plain_config(runner.cfg), batches_per_epoch=len(runner.train_dataloader))
+        meta['mfdet'] = dict(
+            config=plain_config(runner.cfg),
+            batches_per_epoch=len(runner.train_dataloader),
+            max_epochs=runner.max_epochs,
+        )
 
     def after_load_checkpoint(self, runner, checkpoint):
         """Check that the weights fit the model, and rebuild the message hub.
@@ -99,7 +103,9 @@ class PlainCheckpointHook(Hook):
         shapes = {name: value.shape for name, value in model.state_dict().items()}
         check_state_dict(state_dict_of(checkpoint, source), shapes, source, 'the model of this config')
         if runner.cfg.get('resume'):
-            fit_progress(checkpoint['meta'], len(runner.train_dataloader), source)
+            progress = fit_progress(checkpoint['meta'], len(runner.train_dataloader), runner.max_epochs, source)
+            if progress:
+                runner.logger.warning(progress)
         if 'message_hub' in checkpoint:
             hub = checkpoint['message_hub']
             best = hub['runtime_info'].get('best_ckpt')
@@ -129,26 +135,36 @@ def checkpoint_classes(checkpoint, path):
     return classes
 
 
-def fit_progress(meta, batches, path):
+def fit_progress(meta, batches, epochs, path):
     """Count the iterations of a checkpoint by epochs of this run, which may have other batches or processes.
 
     Args:
         meta: of the checkpoint; its ``iter`` is changed if need be.
         batches: batches of an epoch in this run.
+        epochs: its number of epochs.
         path: file name of the checkpoint, for the message.
+
+    Returns:
+        A warning if this run's schedule is not that of the checkpoint, else None.
 
     Raises:
         InputError: it is from the middle of an epoch that was cut into other batches.
     """
-    before = (meta.get('mfdet') or {}).get('batches_per_epoch', batches)
-    if before == batches:
-        return
-    if meta['iter'] != meta['epoch'] * before:
+    stored = meta.get('mfdet') or {}
+    before, epochs_before = stored.get('batches_per_epoch', batches), stored.get('max_epochs', epochs)
+    if (before, epochs_before) == (batches, epochs):
+        return None
+    if before != batches and meta['iter'] != meta['epoch'] * before:
         raise InputError(
             f'--resume {path}: it is from the middle of an epoch of {before} batches, here an epoch has {batches}; '
             'keep data, batch size and number of processes, or take an epoch_*.pth'
         )
-    meta['iter'] = meta['epoch'] * batches
+    if before != batches:
+        meta['iter'] = meta['epoch'] * batches
+    return (
+        f'{path} is of a run of {epochs_before} epochs of {before} batches, this one has {epochs} of {batches}: the '
+        'learning rates go on as that run had planned them'
+    )
 
 
 def checkpoints_in(folder):

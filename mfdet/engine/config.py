@@ -102,6 +102,8 @@ def set_data(config, data_root=None, train=None, val=None, options=None):
                     'for images of your own take another config, such as configs/small/retinanet_mf151m.py'
                 )
             continue
+        if data_root and not os.path.isdir(data_root):
+            raise InputError(f'{data_root}: no such data folder (--data-root); {HOW_TO_GET_COCO}')
         if data_root:
             dataset.data_root = data_root
         if pair:

@@ -1,5 +1,7 @@
 """A trained detector and the images a user gives it, outside of mmengine's Runner."""
 
+import copy
+
 from mmdet.registry import MODELS
 from mmengine.dataset import Compose
 from mmengine.registry import init_default_scope
@@ -35,7 +37,7 @@ def load_model(config_file, path, options=None):
         config.model.backbone.pop('init_cfg', None)  # the checkpoint holds all weights
     init_default_scope(config.get('default_scope', 'mmdet'))
     try:
-        model = MODELS.build(config.model)
+        model = MODELS.build(copy.deepcopy(config.model))  # mmdet writes into what it builds
     except InputError:
         raise
     except Exception as error:  # a config may be wrong in any way

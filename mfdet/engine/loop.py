@@ -12,6 +12,7 @@ from mmengine.registry import HOOKS, LOOPS
 from mmengine.runner import EpochBasedTrainLoop
 
 from mfdet.data.sampling import seed_items, seed_of, set_random_seed
+from mfdet.engine.checkpoint import checkpoints_in
 from mfdet.engine.distributed import any_process
 from mfdet.errors import InputError, NonFiniteError
 
@@ -120,6 +121,11 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
                 raise InputError(
                     'another process of the training has died, see its own message or what torchrun says of it; '
                     'go on from the last checkpoint with --resume'
+                ) from error
+            if self.signal is None and 'DataLoader worker' in str(error) and 'killed' in str(error):
+                raise InputError(
+                    f'{error} This is often for lack of memory: take a smaller train_dataloader.num_workers or '
+                    'batch_size; go on from the last checkpoint with --resume'
                 ) from error
             if self.signal is None:
                 raise
@@ -242,12 +248,20 @@ class IterationCheckpointHook(Hook):
         self.interval = interval
         self.saved = []
 
+    def before_train(self, runner):
+        """Find the checkpoints of this kind that are there already, by age."""
+        found = [path for path in checkpoints_in(runner.work_dir) if path.name.startswith('iter_')]
+        self.saved = sorted(map(str, found), key=os.path.getmtime)
+
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
         """Save if it is time."""
         if not self.every_n_train_iters(runner, self.interval):
             return
         name = f'iter_{runner.iter + 1}.pth'
         runner.save_checkpoint(runner.work_dir, name, by_epoch=False)
-        self.saved.append(os.path.join(runner.work_dir, name))
-        if dist.is_main_process() and len(self.saved) > 2 and os.path.exists(self.saved[-3]):
-            os.remove(self.saved[-3])
+        path = os.path.join(runner.work_dir, name)
+        self.saved = [*(old for old in self.saved if old != path), path]
+        while len(self.saved) > 2:
+            outdated = self.saved.pop(0)
+            if dist.is_main_process() and os.path.exists(outdated):
+                os.remove(outdated)

@@ -58,6 +58,7 @@ def draw_curves(work_dir, out_file):
     ap_axes.legend()
     for axes in (loss_axes, ap_axes):
         axes.grid(alpha=0.3)
+        axes.xaxis.get_major_locator().set_params(integer=True)
     with replacing(out_file) as part:
         figure.savefig(part, dpi=120)
     return True
@@ -94,6 +95,9 @@ class ReportHook(Hook):
     @master_only
     def after_train(self, runner):
         """Write the files."""
+        if not self._images:
+            runner.logger.info('All epochs had been done before: nothing was trained, and the summary stays as it was')
+            return
         info = runner.message_hub.runtime_info
         summary = dict(
             best_ap=info.get('best_score'),

@@ -89,7 +89,9 @@ def load_results(source, ground_truth):
     """
     section, entries = ('results', source) if isinstance(source, list) else (f'{source}: results', read_json(source))
     if not isinstance(entries, list):
-        raise InputError(f'{source}: must hold a list of detections, not {type(entries).__name__}')
+        raise InputError(
+            f'{source}: must hold a list of detections, not {type(entries).__name__}; tools/test.py --out writes one'
+        )
     for where, entry in _entries(section, entries, *_OBJECT, 'score'):
         _check_object(where, entry, ground_truth.imgs, ground_truth.cats)
         if not _is_number(entry['score']):

@@ -60,6 +60,7 @@ class DetectorGraph(nn.Module):
     """
 
     outputs = ('boxes', 'scores', 'labels')
+    coarsest_stride = 32
 
     def __init__(self, model, normalized=True):
         super().__init__()
@@ -128,6 +129,7 @@ class RetinaNetGraph(DetectorGraph):
                 raise InputError(f'{condition} to be exported, got {config}')
         self.score_thr = config.get('score_thr', 0)
         self.min_size = config.get('min_bbox_size', -1)
+        self.coarsest_stride = max(32, *(max(stride) for stride in head.prior_generator.strides))
 
     def detect(self, images, valid, extent):
         """See :meth:`DetectorGraph.forward`; valid is not looked at, extent is (B, 1, 4)."""
@@ -180,6 +182,7 @@ class ClassifierGraph(nn.Module):
     """:class:`mfdet.models.MobileFormerClassifier`: normalised images (B, 3, H, W) to logits (B, K)."""
 
     outputs = ('logits',)
+    coarsest_stride = 32
 
     def __init__(self, model):
         super().__init__()

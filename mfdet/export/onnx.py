@@ -62,10 +62,13 @@ def export_onnx(graph, metadata, path, optimize=True):
     batch = torch.export.Dim('batch', min=1, max=1024)
     height, width = (torch.export.Dim(name, min=1, max=256) for name in ('rows', 'columns'))
     shapes = dict(images={0: batch, 2: 32 * height, 3: 32 * width})
-    inputs = (torch.randn(3, 3, 96, 64),)  # three different numbers: equal ones would be merged
+    # Three different numbers, since the exporter would merge equal ones; and maps of more than one row and column,
+    # since it takes a 1 for a constant.
+    stride = graph.coarsest_stride
+    inputs = (torch.randn(3, 3, 3 * stride, 2 * stride),)
     if not isinstance(graph, ClassifierGraph):
         shapes['sizes'] = {0: batch}
-        inputs = (*inputs, torch.tensor([[96, 50], [70, 64], [50, 60]]))
+        inputs = (*inputs, torch.tensor([[96, 50], [70, 64], [50, 60]]) * stride // 32)
     names = list(shapes)
     if metadata.get('fixed_size'):
         shapes, inputs = None, (torch.randn(1, 3, *metadata['fixed_size']), *(value[:1] for value in inputs[1:]))

@@ -170,6 +170,18 @@ def test_outdated_checkpoints_go_only_after_the_new_one_is_there(tmp_path, monke
     assert sorted(path.name for path in (tmp_path / 'epochs').glob('epoch*')) == ['epoch_2.pth', 'epoch_3.pth']
 
 
+def test_a_resumed_run_tidies_up_and_tells_of_another_schedule(tmp_path):
+    assert train(tmp_path, '--save-every', 1, options=['train_cfg.max_epochs=1']) == 0
+    assert sorted(path.name for path in tmp_path.glob('iter*')) == ['iter_3.pth', 'iter_4.pth']
+    assert train(tmp_path, '--save-every', 1, '--resume') == 0
+    assert sorted(path.name for path in tmp_path.glob('iter*')) == ['iter_7.pth', 'iter_8.pth']
+    logs = ''.join(path.read_text() for path in tmp_path.rglob('*.log'))
+    assert 'is of a run of 1 epochs of 4 batches, this one has 2 of 4: the learning rates go on as that run' in logs
+    summary = (tmp_path / 'summary.json').read_text()
+    assert train(tmp_path, '--resume') == 0  # nothing is left to do
+    assert (tmp_path / 'summary.json').read_text() == summary
+
+
 def test_the_first_process_alone_writes_checkpoints(tmp_path, monkeypatch):
     monkeypatch.setattr('mmengine.dist.utils.is_main_process', lambda group=None: False)
     (tmp_path / '.part.epoch_1.pth').write_bytes(b'what the first process is writing')

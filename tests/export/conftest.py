@@ -38,12 +38,14 @@ RETINANET = """
 model = dict(
     type='RetinaNet', data_preprocessor=preprocessor,
     backbone=dict(type='MobileFormer', arch='26m', out_indices=(1, 2, 3)),
-    neck=dict(type='FPN', in_channels=[24, 64, 96], out_channels=16, num_outs=4, add_extra_convs='on_output'),
+    neck=dict(type='FPN', in_channels=[24, 64, 96], out_channels=16, num_outs=5, add_extra_convs='on_output'),
     bbox_head=dict(type='RetinaHead', num_classes=3, in_channels=16, feat_channels=16, stacked_convs=1,
         anchor_generator=dict(type='AnchorGenerator', octave_base_scale=2, scales_per_octave=2, ratios=[0.5, 1.0],
-                              strides=[8, 16, 32, 64]),
+                              strides=[8, 16, 32, 64, 128]),
         bbox_coder=dict(type='DeltaXYWHBBoxCoder'),
         loss_cls=dict(type='FocalLoss', use_sigmoid=True), loss_bbox=dict(type='L1Loss')),
+    train_cfg=dict(assigner=dict(type='MaxIoUAssigner', pos_iou_thr=0.5, neg_iou_thr=0.4), allowed_border=-1,
+                   sampler=dict(type='PseudoSampler'), pos_weight=-1),
     test_cfg=dict(nms_pre=50, min_bbox_size=0, score_thr=0.05, nms=dict(type='nms', iou_threshold=0.5), max_per_img=20))
 """
 CLASSES = ['round', 'long', 'flat']
