@@ -62,6 +62,10 @@ def main(argv=None):
     problems = check_annotations(content, args.annotations)
     if args.images:
         named = [image for image in content['images'] if isinstance(image.get('file_name'), str)]
+        if named and not any(os.path.isfile(os.path.join(args.images, image['file_name'])) for image in named):
+            raise InputError(
+                f'--images {args.images}: none of the {len(named)} images is there, such as {named[0]["file_name"]}'
+            )
         checked = (check_image(image, os.path.join(args.images, image['file_name'])) for image in named)
         problems += [problem for problem in checked if problem]
     summary = summarize(content)

@@ -128,6 +128,14 @@ def test_training_stops_at_wrong_boxes_or_leaves_them_out(tmp_path, capsys):
     assert '12 annotations are left out' in capsys.readouterr().err
 
 
+def test_a_folder_of_other_images_is_one_sentence(tmp_path, capsys):
+    (tmp_path / 'a.json').write_text(json.dumps(GOOD))
+    assert check_dataset.main([str(tmp_path / 'a.json'), '--images', str(tmp_path)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith('error: --images ')
+    assert error.endswith('none of the 2 images is there, such as a.jpg\n')
+
+
 def write_voc(folder, content, first=0):
     """Write a COCO dict as a VOC folder."""
     (folder / 'Annotations').mkdir(parents=True)
