@@ -11,6 +11,7 @@ from mfdet.api import load_detector
 from mfdet.commands import export, test
 from mfdet.data.shapes import write_coco
 from mfdet.errors import InputError
+from mfdet.export.graph import build_graph
 from mfdet.export.onnx import convert_to_openvino
 from mfdet.export.quantize import quantize
 from mfdet.models import MobileFormer
@@ -48,6 +49,18 @@ def test_onnx_is_dynamic_standard_and_describes_itself(onnx_file):
     metadata = json.loads({entry.key: entry.value for entry in model.metadata_props}['mfdet'])
     assert metadata['classes'] == ['round', 'long', 'flat']
     assert metadata['resize'] == dict(scale=[128, 96], keep_ratio=True)
+
+
+@pytest.mark.parametrize('shape', [(160, 192), (64, 384), (288, 320)])
+def test_larger_images_than_the_exporter_saw(trained, onnx_file, shape):
+    """Levels whose map had one row in the exporter's example have several here."""
+    model = trained[0]
+    images, sizes = torch.rand(2, 3, *shape) * 255, torch.tensor([shape, shape])
+    found = Detector(onnx_file).run(images.numpy(), sizes.numpy())
+    with torch.inference_mode():
+        expected = build_graph(model, normalized=type(model).__name__ != 'RetinaNet')(images, sizes)
+    assert expected[1].max() > 0
+    np.testing.assert_allclose(found[1], expected[1].numpy(), atol=1e-4)
 
 
 def test_runtime_and_pytorch_agree_on_images_of_any_size(trained, onnx_file):
