@@ -1,7 +1,6 @@
 """Latency of backbones over image sizes (Mobile-Former, Figure 5), on each runtime."""
 
 import copy
-import os
 import tempfile
 
 import torch
@@ -11,6 +10,7 @@ from mfdet.benchmark.peers import build_backbone
 from mfdet.benchmark.straightforward import straightforward
 from mfdet.benchmark.timing import by_turns, multiply_adds_per_second
 from mfdet.complexity import count_complexity
+from mfdet.files import replacing
 from mfdet.models import MobileFormer
 
 COLUMNS = ('model', 'size', 'runtime', 'ms', 'ratio', 'of the limit')
@@ -81,17 +81,15 @@ def measure_latency(names, sizes, chosen, threads, repeats, reference, progress=
 
 def plot_latency(rows, reference, path):
     """Draw the best latency of each model over the size, and below it the ratio to the reference; write a PNG file."""
-    import matplotlib
-
-    matplotlib.use('Agg')
-    from matplotlib import pyplot
+    from matplotlib.figure import Figure
 
     best = {}
     for row in rows:
         if row['runtime'] != 'straightforward':
             curve = best.setdefault(row['model'], {})
             curve[row['size']] = min(row['ms'], curve.get(row['size'], row['ms']))
-    figure, (above, below) = pyplot.subplots(2, 1, sharex=True, figsize=(7, 7), height_ratios=(2, 1))
+    figure = Figure(figsize=(7, 7))
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
     for name, curve in best.items():
         sizes = sorted(curve)
         above.plot(sizes, [curve[size] for size in sizes], marker='o', label=name)
@@ -103,6 +101,5 @@ def plot_latency(rows, reference, path):
     for axes in (above, below):
         axes.grid(alpha=0.3, which='both')
     figure.tight_layout()
-    os.makedirs(os.path.dirname(path) or '.', exist_ok=True)
-    figure.savefig(path, dpi=120)
-    pyplot.close(figure)
+    with replacing(path) as part:
+        figure.savefig(part, dpi=120)

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import torch
 
+from mfdet.files import replacing
+
 PACKAGES = ('torch', 'onnxruntime', 'openvino', 'onedl-mmdetection', 'onedl-mmcv', 'pycocotools', 'faster-coco-eval')
 
 
@@ -79,7 +81,7 @@ def write_report(folder, name, command, description, columns, rows, notes=()):
     """Write ``name.md`` and ``name.json`` into a folder, and return the Markdown.
 
     Args:
-        folder: it is made if it does not exist.
+        folder: it must be there.
         name: of both files.
         command: the command line that this came of.
         description: see :func:`machine`.
@@ -87,10 +89,10 @@ def write_report(folder, name, command, description, columns, rows, notes=()):
         rows: dicts.
         notes: sentences to put below the table.
     """
-    os.makedirs(folder, exist_ok=True)
     about = ', '.join(f'{key} {value}' for key, value in description.items())
     text = '\n\n'.join([f'    {command}', markdown(columns, rows), *notes, about]) + '\n'
-    Path(folder, f'{name}.md').write_text(text, encoding='utf-8')
     content = dict(command=command, machine=description, rows=rows, notes=list(notes))
-    Path(folder, f'{name}.json').write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding='utf-8')
+    for suffix, written in (('md', text), ('json', json.dumps(content, indent=1, ensure_ascii=False))):
+        with replacing(os.path.join(folder, f'{name}.{suffix}')) as part:
+            Path(part).write_text(written, encoding='utf-8')
     return text

@@ -7,6 +7,7 @@ import sys
 
 from mfdet.commands._run import check_at_least_one, check_environment, command, new_parser, program
 from mfdet.errors import InputError
+from mfdet.files import make_folder
 from mfdet.runtime.detector import check_threads
 
 EXAMPLE = """examples:
@@ -130,6 +131,7 @@ def main(argv=None):
     from mfdet.benchmark.timing import machine, write_report
 
     check_options(args)
+    make_folder(args.out, '--out')
     columns, rows, notes = run(args)
     line = f'{program("benchmark")} {shlex.join(argv)}'
     print(write_report(args.out, args.kind, line, machine(args.threads), columns, rows, notes))

@@ -84,28 +84,35 @@ def check_options(args):
         raise InputError('--calibration goes with --int8')
 
 
-def export_detector(args, model, config, classes, folder):
-    """Write a detector into a folder, verify it there, and return the names of its files and a line about it."""
+def write_graph(args, model, metadata, stem):
+    """Write a model as ``stem.onnx`` or, made of that, ``stem.xml`` and ``stem.bin``; return the path."""
     from mfdet.export.channels_last import channels_last
     from mfdet.export.graph import build_graph
-    from mfdet.export.metadata import describe
     from mfdet.export.onnx import convert_to_openvino, export_onnx
+
+    onnx = args.format == 'onnx'
+    path = f'{stem}.onnx'
+    source = model if onnx else channels_last(copy.deepcopy(model), bool(args.fixed_size))
+    export_onnx(build_graph(source, not args.preprocess), metadata, path, optimize=onnx)
+    if onnx:
+        return path
+    convert_to_openvino(path, metadata, f'{stem}.xml', args.fp16)
+    return f'{stem}.xml'
+
+
+def export_detector(args, model, config, classes, folder):
+    """Write a detector into a folder, verify it there, and return the names of its files and a line about it."""
+    from mfdet.export.metadata import describe
     from mfdet.export.verify import verify
     from mfdet.runtime import Detector
 
-    normalized = not args.preprocess
-    metadata = describe(model, config, classes, normalized, args.fixed_size)
+    metadata = describe(model, config, classes, not args.preprocess, args.fixed_size)
     tolerances = {}
     if args.fp16:  # weights of 11 bits cannot agree to 1e-4
         tolerances = dict(box_tolerance=1.0, score_tolerance=0.02)
 
     def write_and_verify(stem):
-        path = os.path.join(folder, f'{stem}.onnx')
-        source = model if args.format == 'onnx' else channels_last(copy.deepcopy(model), bool(args.fixed_size))
-        export_onnx(build_graph(source, normalized), metadata, path, optimize=args.format == 'onnx')
-        if args.format == 'openvino':
-            source, path = path, os.path.join(folder, f'{stem}.xml')
-            convert_to_openvino(source, metadata, path, args.fp16)
+        path = write_graph(args, model, metadata, os.path.join(folder, stem))
         return path, verify(model, Detector(path).run, metadata, args.output, **tolerances)
 
     path, (box_error, score_error, compared) = write_and_verify('model')
@@ -154,23 +161,14 @@ def quantized(args, config, metadata, source, path):
 
 def export_classifier(args, model, config, classes, folder):
     """Write a classifier; see :func:`export_detector`."""
-    from mfdet.export.channels_last import channels_last
-    from mfdet.export.graph import build_graph
     from mfdet.export.metadata import describe_classifier
-    from mfdet.export.onnx import convert_to_openvino, export_onnx
     from mfdet.export.verify import verify_classifier
 
-    metadata = describe_classifier(config, classes)
-    path = os.path.join(folder, 'model.onnx')
-    source = model if args.format == 'onnx' else channels_last(copy.deepcopy(model))
-    export_onnx(build_graph(source), metadata, path, optimize=args.format == 'onnx')
+    path = write_graph(args, model, describe_classifier(config, classes), os.path.join(folder, 'model'))
     if args.format == 'openvino':
         import openvino
 
-        convert_to_openvino(path, metadata, os.path.join(folder, 'model.xml'), args.fp16)
-        compiled = openvino.Core().compile_model(
-            os.path.join(folder, 'model.xml'), 'CPU', {'INFERENCE_PRECISION_HINT': 'f32'}
-        )
+        compiled = openvino.Core().compile_model(path, 'CPU', {'INFERENCE_PRECISION_HINT': 'f32'})
         error = verify_classifier(model, lambda x: compiled(x)[0], args.output, 0.1 if args.fp16 else 1e-3)
         return ['model.bin', 'model.xml'], f'logits agree with PyTorch within {error:.1e}'
     import onnxruntime

@@ -169,8 +169,12 @@ def set_start(config, resume):
 
     if resume is None and config.get('resume'):
         resume = config.get('load_from') or 'latest'
-    latest = resume in ('latest', 'auto')
-    source = latest_checkpoint(config.work_dir) if latest else resume
+    if resume in ('latest', 'auto'):
+        source = latest_checkpoint(config.work_dir)
+    else:
+        source = resume
+        if source is not None:
+            check_resumable(source)
     if resume == 'latest' and source is None:
         raise InputError(f'--resume: {config.work_dir} holds no checkpoint yet; leave --resume out to start anew')
     here = source is not None and os.path.realpath(os.path.dirname(source)) == os.path.realpath(config.work_dir)
@@ -179,7 +183,6 @@ def set_start(config, resume):
             f'{config.work_dir} holds an earlier run; go on with --resume, name another --work-dir, or remove it'
         )
     if source is not None:
-        check_resumable(source)
         config.resume, config.load_from = True, source
 
 

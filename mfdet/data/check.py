@@ -251,15 +251,13 @@ def summarize(content):
 
 def draw_sizes(content, path):
     """Draw how many objects there are of each size (the square root of the area, in pixels) and class; write a PNG."""
-    import matplotlib
-
-    matplotlib.use('Agg')
-    from matplotlib import pyplot
+    from matplotlib.figure import Figure
 
     boxes = [item['bbox'] for item in content['annotations'] if box_problem(item.get('bbox')) is None]
     sides = np.sqrt([box[2] * box[3] for box in boxes])
     classes = summarize(content)['classes']
-    figure, (left, right) = pyplot.subplots(1, 2, figsize=(11, 4))
+    figure = Figure(figsize=(11, 4))
+    left, right = figure.subplots(1, 2)
     if len(sides):
         left.hist(sides, bins=np.geomspace(max(1e-3, sides.min()), sides.max() * 1.001 + 1e-3, 40))
     left.set(xscale='log', xlabel='size of the object, √area in pixels', ylabel='objects')
@@ -271,4 +269,3 @@ def draw_sizes(content, path):
     figure.tight_layout()
     with replacing(path) as part:
         figure.savefig(part, dpi=100)
-    pyplot.close(figure)

@@ -122,14 +122,14 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
                     'another process of the training has died, see its own message or what torchrun says of it; '
                     'go on from the last checkpoint with --resume'
                 ) from error
-            if self.signal is None and 'DataLoader worker' in str(error) and 'killed' in str(error):
+            if self.signal is not None:  # it has ended a worker of a loader too
+                return self._stop_if_asked()
+            if 'DataLoader worker' in str(error) and 'killed' in str(error):
                 raise InputError(
                     f'{error} This is often for lack of memory: take a smaller train_dataloader.num_workers or '
                     'batch_size; go on from the last checkpoint with --resume'
                 ) from error
-            if self.signal is None:
-                raise
-            return self._stop_if_asked()  # the same signal has ended a worker of a loader
+            raise
         finally:
             iterator, self.dataloader._iterator = self.dataloader._iterator, None
             if iterator is not None and self.dataloader.num_workers:

@@ -5,7 +5,6 @@ import os
 
 import numpy as np
 
-from mfdet.benchmark.timing import by_turns
 from mfdet.errors import InputError
 from mfdet.files import IMAGE_SUFFIXES
 from mfdet.runtime import Detector, read_image
@@ -118,6 +117,8 @@ def score(path, config):
 
 def speed_ratio(first, second, metadata, repeats=15):
     """Return the median time of ``first`` over that of ``second``, run by turns on one thread at the test size."""
+    from mfdet.benchmark.timing import by_turns  # brings torch, which the parser of the command does without
+
     resize = metadata['resize'] or dict(scale=[96, 96])
     images = np.zeros((1, 3, *(-(-side // 32) * 32 for side in sorted(resize['scale']))), np.float32)
     sizes = np.array([images.shape[2:]])

@@ -5,8 +5,6 @@ import itertools
 import math
 
 import torch
-import torch.nn.functional as F
-from mmcv.cnn import ConvModule
 from mmdet.models.dense_heads import DETRHead
 from mmdet.models.layers import coordinate_to_encoding
 from mmdet.registry import MODELS
@@ -18,8 +16,9 @@ from torch import nn
 
 from mfdet.errors import InputError
 from mfdet.layers import Mobile, MobileFormerBlock
-from mfdet.layers.mobile import BN, halve, pointwise, zero_padding
+from mfdet.layers.mobile import halve, pointwise
 from mfdet.layers.position import CODE, PositionCode, align_position_codes, map_extent
+from mfdet.layers.up_conv import UpConv
 from mfdet.models.matcher import HungarianMatcher
 
 
@@ -71,45 +70,6 @@ def grid_boxes(count, size=0.3):
         columns = count // rows + (row < count % rows)
         boxes += [((column + 0.5) / columns, (row + 0.5) / rows, size, size) for column in range(columns)]
     return torch.tensor(boxes)
-
-
-class UpConv(nn.Module):
-    """From one scale to the next: bilinear ×2, cut to the next map's size, 3×3 convolution, plus the projected map.
-
-    Args:
-        in_channels: channels of the coarser map.
-        lateral_channels: channels of the backbone's map of the next scale.
-        out_channels: channels of the result.
-    """
-
-    def __init__(self, in_channels, lateral_channels, out_channels):
-        super().__init__()
-        self.conv = ConvModule(in_channels, out_channels, 3, padding=1, norm_cfg=BN, act_cfg=None)
-        self.lateral = pointwise(lateral_channels, out_channels)
-
-    def forward(self, x, lateral, valid=None):
-        """Enlarge and add.
-
-        Args:
-            x: coarser map (B, C_in, ceil(H/2), ceil(W/2)).
-            lateral: the backbone's map (B, C, H, W).
-            valid: bool (B, 1, H, W), False at padding, which does not reach into the image; None if there is none.
-
-        Returns:
-            (B, C_out, H, W).
-        """
-        height, width = lateral.shape[-2:]
-        coarse = halve(valid)
-        upsampled = self.upsample(zero_padding(x, coarse))[..., :height, :width]
-        if valid is not None:  # at the border, weigh the inner neighbours alone
-            weight = self.upsample(coarse.to(x.dtype))[..., :height, :width]
-            upsampled = zero_padding(upsampled / weight.masked_fill(weight == 0, 1), valid)
-        return self.conv(upsampled) + self.lateral(lateral)
-
-    @staticmethod
-    def upsample(x):
-        """Enlarge (B, C, H, W) to (B, C, 2H, 2W)."""
-        return F.interpolate(x, scale_factor=2, mode='bilinear', align_corners=False)
 
 
 @MODELS.register_module()

@@ -118,6 +118,8 @@ class InStrips(nn.Module):
             acts: scale and slope of each of the two dynamic ReLUs, see :meth:`FusedBlock.slopes`, or None.
             tokens, x, logits, valid: see :meth:`forward`.
         """
+        if acts is not None:
+            return self.fused(*acts, x, valid)
         if isinstance(self.block, BneckLite):
             return self.block(x, valid)
         return self.block(x, tokens, logits, valid)
@@ -126,12 +128,9 @@ class InStrips(nn.Module):
 class FusedMobile(InStrips):
     """:class:`mfdet.layers.Mobile`: dynamic ReLUs give their scale to the 1×1 convolutions beside them."""
 
-    def strip(self, tokens, acts, x, logits, valid):
-        """See the base class."""
-        block = self.block
-        if acts is None:
-            return super().strip(tokens, acts, x, logits, valid)
-        (scale1, slope1), (scale2, slope2) = acts
+    def fused(self, act1, act2, x, valid):
+        """Compute a strip; the dynamic ReLUs are given as by :meth:`FusedBlock.slopes`."""
+        block, (scale1, slope1), (scale2, slope2) = self.block, act1, act2
         y = leaky_relu(product(block.expand.conv, x), slope1)  # the first scale is left to the end
         y = leaky_relu(depthwise_of_scaled(block.depthwise, zero_padding(y, valid), scale1), slope2)
         return product(block.project.conv, y, scale1 * scale2, x if block.residual else None)
@@ -140,12 +139,9 @@ class FusedMobile(InStrips):
 class FusedMobileDownsample(InStrips):
     """:class:`mfdet.layers.MobileDownsample`: as in :class:`FusedMobile`."""
 
-    def strip(self, tokens, acts, x, logits, valid):
-        """See the base class."""
-        block = self.block
-        if acts is None:
-            return super().strip(tokens, acts, x, logits, valid)
-        (scale1, slope1), (scale2, slope2) = acts
+    def fused(self, act1, act2, x, valid):
+        """See :meth:`FusedMobile.fused`."""
+        block, (scale1, slope1), (scale2, slope2) = self.block, act1, act2
         y = leaky_relu(block.depthwise1(zero_padding(x, valid)), slope1)
         y = product(block.pointwise1.conv, y, scale1)
         z = leaky_relu(block.depthwise2(zero_padding(y, halve(valid))), slope2)

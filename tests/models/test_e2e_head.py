@@ -6,8 +6,9 @@ from mmengine.structures import InstanceData
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from mfdet.errors import InputError
+from mfdet.layers.up_conv import UpConv
 from mfdet.models import MobileFormerHead
-from mfdet.models.e2e_head import Queries, UpConv, grid_boxes
+from mfdet.models.e2e_head import Queries, grid_boxes
 
 SMALL = dict(
     num_classes=5, in_channels=[8, 12, 16], channels=[32, 24, 16], num_blocks=[2, 1, 1], query_dim=32, num_queries=12,
