@@ -60,8 +60,12 @@ class PositionCode(nn.Module):
             (B or 1, C, H, W).
         """
         height, width = x.shape[-2:]
-        columns = torch.arange(width, device=x.device) + 0.5
-        rows = torch.arange(height, device=x.device) + 0.5
-        cells = torch.stack(torch.broadcast_tensors(columns, rows[:, None]), -1).flatten(0, 1)  # (H·W, 2)
-        code = coordinate_to_encoding(cells / extent[:, None], self.features, **CODE)  # (B, H·W, C / heads)
-        return code.transpose(1, 2).unflatten(-1, (height, width)).repeat(1, self.heads, 1, 1).to(x.dtype)
+        rows = self.axis_code((torch.arange(height, device=x.device) + 0.5) / extent[:, 1:])  # (B, C / 2h, H)
+        columns = self.axis_code((torch.arange(width, device=x.device) + 0.5) / extent[:, :1])
+        parts = [rows[..., None].expand(-1, -1, -1, width), columns[:, :, None].expand(-1, -1, height, -1)]
+        return torch.cat(parts * self.heads, 1).to(x.dtype)
+
+    def axis_code(self, places):
+        """Code places along an axis, in units of the image's size: (B, N) to (B, C / 2h, N)."""
+        both = coordinate_to_encoding(places[..., None].expand(-1, -1, 2), self.features, **CODE)  # y, then x
+        return both[..., : self.features].transpose(1, 2)
