@@ -29,17 +29,23 @@ class DynamicReLU(nn.Module):
         """Map tokens (..., d) to h (..., 2C) in [0, 1]: h1 first, then h2."""
         return F.hardsigmoid(self.expand(F.relu(self.reduce(tokens))))
 
+    @staticmethod
+    def slopes(h, dim):
+        """Return a1 and a2 for h, which holds h1 and h2 one after the other along a dimension."""
+        h1, h2 = h.chunk(2, dim)
+        return 2 * h1, 2 * h2 - 1
+
     def forward(self, x, tokens, mixing=None):
         """Apply to x (B, C, H, W), given tokens (B, M, d) and, if spatial-aware, mixing (B, M, H, W) that sums to 1."""
         if mixing is None:
-            h = self.coefficients(tokens[:, 0])[..., None, None]
+            a1, a2 = self.slopes(self.coefficients(tokens[:, 0])[..., None, None], 1)
         elif self.mix_hidden:
             hidden = torch.einsum('bmk,bmhw->bkhw', F.relu(self.reduce(tokens)), mixing)
             h = F.hardsigmoid(F.conv2d(hidden, self.expand.weight[..., None, None], self.expand.bias))
+            a1, a2 = self.slopes(h, 1)
         else:
-            h = torch.einsum('bmk,bmhw->bkhw', self.coefficients(tokens), mixing)
-        h1, h2 = h.chunk(2, dim=1)
-        a1, a2 = 2 * h1, 2 * h2 - 1
+            slopes = self.slopes(self.coefficients(tokens), -1)
+            a1, a2 = (torch.einsum('bmk,bmhw->bkhw', a, mixing) for a in slopes)
         return a2 * x + F.relu((a1 - a2) * x)  # the maximum; its gradient is several times cheaper in this form
 
 

@@ -4,7 +4,6 @@ The equations stay in :mod:`mfdet.layers`; nothing here has parameters of its ow
 rewrite brings.
 """
 
-import itertools
 import math
 
 import torch
@@ -14,138 +13,117 @@ from torch import nn
 
 from mfdet.layers import BneckLite, DynamicReLU, Mobile, MobileDownsample, MobileFormerBlock
 from mfdet.layers.mobile import halve, zero_padding
-
-STRIP_SIZE = 300_000  # numbers of a hidden map that the cache of a core holds (1.2 MB), roughly
-
-
-def in_strips(function, maps, count, stride=1, halo=1):
-    """Apply a function of maps to horizontal strips, and join its results: they stay in the cache from layer to layer.
-
-    Args:
-        function: maps to a map (B, C, ceil(H/stride), W'), each row of which depends on ``halo`` rows more on either
-            side of its own, counted in rows of the result.
-        maps: tensors (B, C, H, W) or None; H even if ``stride`` is 2.
-        count: number of strips.
-        stride: of the function, 1 or 2.
-        halo: see ``function``.
-
-    Returns:
-        The same as ``function(*maps)``.
-    """
-    if count < 2:
-        return function(*maps)
-    rows = -(-maps[0].shape[2] // stride)
-    edges = [rows * i // count for i in range(count + 1)]
-    strips = []
-    for i, (start, stop) in enumerate(itertools.pairwise(edges)):
-        above, below = (halo if i > 0 else 0), (halo if i < count - 1 else 0)
-        rows_in = slice((start - above) * stride, (stop + below) * stride)
-        y = function(*(None if x is None else x[:, :, rows_in] for x in maps))
-        strips.append(y[:, :, above : y.shape[2] - below])
-    return torch.cat(strips, 2)
+from mfdet.models.strips import (
+    BneckLiteInStrips,
+    InStrips,
+    MobileDownsampleInStrips,
+    MobileInStrips,
+    RowsDepthwise,
+    crop,
+    reach,
+    within,
+)
 
 
 def leaky_relu(x, slope):
-    """Leaky ReLU of x (B, C, H, W) with slopes (B, C)."""
-    return F.prelu(x.reshape(1, -1, *x.shape[-2:]), slope.flatten()).view_as(x)
+    """Leaky ReLU of x (1, C, H, W) with slopes (C)."""
+    return F.prelu(x, slope)
 
 
-def product(conv, x, scale=None, residual=None):
-    """1×1 convolution of x (B, C, H, W) as one matrix product.
+def channels_last(x):
+    """Copy a map into the layout in which depthwise convolutions are fast."""
+    return x.contiguous(memory_format=torch.channels_last)
+
+
+def expanded(conv, x):
+    """1×1 convolution of x (1, C, H, W) as a matrix product whose result (1, C', H, W) lies channels-last."""
+    y = torch.addmm(conv.bias, x[0].flatten(1).T, conv.weight.flatten(1).T)  # (H·W, C')
+    return y.view(1, *x.shape[2:], -1).permute(0, 3, 1, 2)
+
+
+def projected(conv, x, scale=None, residual=None):
+    """1×1 convolution of a channels-last map as a matrix product whose result is contiguous.
 
     Args:
         conv: the convolution, with bias.
-        x: the map.
-        scale: of the input channels, (B, C), or None.
-        residual: map (B, C_out, H, W) to add, or None.
+        x: map (1, C, H, W).
+        scale: of the input channels, (C), or None.
+        residual: map (1, C', H, W) to add, or None.
     """
-    weight, rows, bias = conv.weight.flatten(1)[None], x.flatten(2), conv.bias[:, None]
+    weight, pixels, bias = conv.weight.flatten(1), x[0].permute(1, 2, 0).flatten(0, 1), conv.bias[:, None]
     if scale is not None:
-        if rows.shape[-1] < weight.shape[1]:  # whichever is smaller
-            rows = rows * scale[..., None]
+        if len(pixels) < len(weight):  # whichever is smaller
+            pixels = pixels * scale
         else:
-            weight = weight * scale[:, None]
-    add = bias if residual is None else residual.flatten(2) + bias
-    y = torch.baddbmm(add, weight.expand(len(x), -1, -1), rows)
-    return y.view(*y.shape[:2], *x.shape[2:])
+            weight = weight * scale
+    add = bias if residual is None else residual[0].flatten(1) + bias
+    return torch.addmm(add, weight, pixels.T).view(1, -1, *x.shape[2:])
 
 
-def depthwise_of_scaled(layer, x, scale):
-    """Depthwise convolution, with bias, of scale·x, divided by the scale: only the bias changes.
-
-    Args:
-        layer: ConvModule without activation, its BatchNorm folded.
-        x: (B, C, H, W).
-        scale: (B, C), positive.
-    """
-    conv, bias = layer.conv, layer.conv.bias / scale
-    if len(x) == 1:
-        return F.conv2d(x, conv.weight, bias[0], conv.stride, conv.padding, groups=conv.groups)
-    return F.conv2d(x, conv.weight, None, conv.stride, conv.padding, groups=conv.groups) + bias[..., None, None]
-
-
-class InStrips(nn.Module):
-    """A block of :mod:`mfdet.layers.mobile` whose hidden maps are computed strip by strip.
-
-    Args:
-        block: the block.
-        strip_size: about how many numbers the widest map of a strip should have.
-    """
-
-    def __init__(self, block, strip_size=STRIP_SIZE):
-        super().__init__()
-        self.block = block
-        self.strip_size = strip_size
-        downsampling = isinstance(block, MobileDownsample)
-        layers = (block.depthwise1, block.depthwise2) if downsampling else (block.depthwise,)
-        self.halo = len(layers)
-        self.stride = layers[0].conv.stride[0]
-        self.hidden = max(layer.conv.out_channels for layer in layers)
+class OneByOne(InStrips):
+    """A block in strips of one image after the other."""
 
     def forward(self, x, tokens=None, logits=None, valid=None, acts=None):
-        """Compute as the block does; arguments as in :class:`mfdet.layers.Mobile`, ``acts`` as in :meth:`strip`."""
-        size = len(x) * self.hidden * x.shape[2] * x.shape[3] / self.stride**2
-        count = min(round(size / self.strip_size), x.shape[2] // (4 * self.stride))
-        if x.shape[2] % self.stride:
-            count = 1
-        maps = x, logits, valid
-        return in_strips(lambda *strips: self.strip(tokens, acts, *strips), maps, count, self.stride, self.halo)
+        """See the base class; ``acts``: scale and slope (B, C) of each dynamic ReLU, see :meth:`FusedBlock.slopes`."""
 
-    def strip(self, tokens, acts, x, logits, valid):
-        """Compute a strip of the map.
+        def at(part):
+            return None if part is None else part[i : i + 1]
 
-        Args:
-            acts: scale and slope of each of the two dynamic ReLUs, see :meth:`FusedBlock.slopes`, or None.
-            tokens, x, logits, valid: see :meth:`forward`.
-        """
-        if acts is not None:
-            return self.fused(*acts, x, valid)
-        if isinstance(self.block, BneckLite):
-            return self.block(x, valid)
-        return self.block(x, tokens, logits, valid)
+        maps = []
+        for i in range(len(x)):
+            image_acts = None if acts is None else [(scale[i], slope[i]) for scale, slope in acts]
+            maps.append(super().forward(at(x), at(tokens), at(logits), at(valid), image_acts))
+        return maps[0] if len(maps) == 1 else torch.cat(maps)
 
 
-class FusedMobile(InStrips):
+class FusedBneckLite(OneByOne, BneckLiteInStrips):
+    """:class:`mfdet.layers.BneckLite`."""
+
+    def strip(self, rows, x, tokens, mixing, valid, acts):
+        """See the base class."""
+        block, (outer, beyond) = self.block, reach(rows, self.stride, x.shape[2])
+        if block.shuffle > 1:
+            return super().strip(rows, x, tokens, mixing, valid, acts)
+        y = block.depthwise(channels_last(zero_padding(crop(x, outer), crop(valid, outer))), beyond)
+        return projected(block.pointwise.conv, y, residual=crop(x, rows) if block.residual else None)
+
+
+class FusedMobile(OneByOne, MobileInStrips):
     """:class:`mfdet.layers.Mobile`: dynamic ReLUs give their scale to the 1×1 convolutions beside them."""
 
-    def fused(self, act1, act2, x, valid):
-        """Compute a strip; the dynamic ReLUs are given as by :meth:`FusedBlock.slopes`."""
-        block, (scale1, slope1), (scale2, slope2) = self.block, act1, act2
-        y = leaky_relu(product(block.expand.conv, x), slope1)  # the first scale is left to the end
-        y = leaky_relu(depthwise_of_scaled(block.depthwise, zero_padding(y, valid), scale1), slope2)
-        return product(block.project.conv, y, scale1 * scale2, x if block.residual else None)
+    def strip(self, rows, x, tokens, mixing, valid, acts):
+        """Compute rows of the result for one image.
+
+        Args:
+            rows, x, tokens, mixing, valid: see the base class.
+            acts: scale and slope (C) of each dynamic ReLU, see :meth:`FusedBlock.slopes`; None to compute them here.
+        """
+        if acts is None:
+            return super().strip(rows, x, tokens, mixing, valid, acts)
+        block, (outer, beyond) = self.block, reach(rows, 1, x.shape[2])
+        (scale1, slope1), (scale2, slope2) = acts
+        y = leaky_relu(expanded(block.expand.conv, crop(x, outer)), slope1)  # the first scale is left to the end
+        y = block.depthwise(zero_padding(y, crop(valid, outer)), beyond, block.depthwise.conv.bias / scale1)
+        residual = crop(x, rows) if block.residual else None
+        return projected(block.project.conv, leaky_relu(y, slope2), scale1 * scale2, residual)
 
 
-class FusedMobileDownsample(InStrips):
+class FusedMobileDownsample(OneByOne, MobileDownsampleInStrips):
     """:class:`mfdet.layers.MobileDownsample`: as in :class:`FusedMobile`."""
 
-    def fused(self, act1, act2, x, valid):
-        """See :meth:`FusedMobile.fused`."""
-        block, (scale1, slope1), (scale2, slope2) = self.block, act1, act2
-        y = leaky_relu(block.depthwise1(zero_padding(x, valid)), slope1)
-        y = product(block.pointwise1.conv, y, scale1)
-        z = leaky_relu(block.depthwise2(zero_padding(y, halve(valid))), slope2)
-        return product(block.pointwise2.conv, z, scale2, y)
+    def strip(self, rows, x, tokens, mixing, valid, acts):
+        """See :meth:`FusedMobile.strip`."""
+        if acts is None:
+            return super().strip(rows, x, tokens, mixing, valid, acts)
+        block, height = self.block, x.shape[2]
+        (scale1, slope1), (scale2, slope2) = acts
+        middle, beyond2 = reach(rows, 1, -(-height // 2))
+        outer, beyond1 = reach(middle, 2, height)
+        y = zero_padding(channels_last(crop(x, outer)), crop(valid, outer))
+        y = projected(block.pointwise1.conv, leaky_relu(block.depthwise1(y, beyond1), slope1), scale1)
+        z = zero_padding(channels_last(y), crop(halve(valid), middle))
+        z = leaky_relu(block.depthwise2(z, beyond2), slope2)
+        return projected(block.pointwise2.conv, z, scale2, crop(y, within(rows, middle)))
 
 
 def joined(*layers):
@@ -259,59 +237,33 @@ def fused_block(block):
     return FusedBlock(block) if suits else block
 
 
-class RepeatedDepthwise(nn.Module):
-    """Expanding depthwise convolution as a repetition of the map and a plain depthwise convolution, which is faster.
-
-    Its output channels come in another order: :func:`repeat_channels` permutes what follows.
+def with_rows(block):
+    """Make, in place, the depthwise layers of a block :class:`RowsDepthwise`, expanding ones as a repetition.
 
     Args:
-        layer: ConvModule, C to e·C channels at stride 1, its BatchNorm folded.
-    """
-
-    def __init__(self, layer):
-        super().__init__()
-        conv = layer.conv
-        self.ratio = conv.out_channels // conv.in_channels
-        order = self.order(conv.out_channels)
-        self.conv = nn.Conv2d(conv.out_channels, conv.out_channels, 3, padding=1, groups=conv.out_channels)
-        self.conv.weight.data.copy_(conv.weight.data[order])
-        self.conv.bias.data.copy_(conv.bias.data[order])
-        self.activate = layer.activate if layer.with_activation else nn.Identity()
-
-    def order(self, channels):
-        """Return, for each of this layer's output channels, that of the original."""
-        return torch.arange(channels).view(-1, self.ratio).T.flatten()
-
-    def forward(self, x):
-        """Map x (B, C, H, W) to (B, e·C, H, W)."""
-        return self.activate(self.conv(torch.cat([x] * self.ratio, 1)))
-
-
-def repeat_channels(block):
-    """Replace, in place, the expanding depthwise convolution of stride 1 that a block has.
-
-    Args:
-        block: BneckLite or MobileDownsample without groups, its BatchNorms folded.
+        block: BneckLite, Mobile or MobileDownsample, its BatchNorms folded.
     """
     if isinstance(block, BneckLite):
-        name, act, pointwise = 'depthwise', None, block.pointwise.conv
+        layers = [('depthwise', None, block.pointwise)]
+    elif isinstance(block, Mobile):
+        layers = [('depthwise', block.act2, block.project)]
     else:
-        name, act, pointwise = 'depthwise2', block.act2, block.pointwise2.conv
-    layer = getattr(block, name)
-    if layer.conv.stride[0] > 1 or pointwise.groups > 1 or layer.conv.in_channels == layer.conv.out_channels:
-        return
-    repeated = RepeatedDepthwise(layer)
-    order = repeated.order(layer.conv.out_channels)
-    setattr(block, name, repeated)
-    pointwise.weight.data = pointwise.weight.data[:, order].clone()
-    if isinstance(act, DynamicReLU):
-        both = torch.cat([order, order + len(order)])
-        act.expand.weight.data = act.expand.weight.data[both].clone()
-        act.expand.bias.data = act.expand.bias.data[both].clone()
+        layers = [('depthwise1', block.act1, block.pointwise1), ('depthwise2', block.act2, block.pointwise2)]
+    for name, act, pointwise in layers:
+        conv = getattr(block, name).conv
+        expanding = conv.out_channels > conv.in_channels and conv.stride[0] == 1 and pointwise.conv.groups == 1
+        layer = RowsDepthwise(getattr(block, name), repeat=expanding)
+        setattr(block, name, layer)
+        if expanding:  # what follows takes the channels in its order
+            pointwise.conv.weight.data = pointwise.conv.weight.data[:, layer.order].clone()
+            if isinstance(act, DynamicReLU):
+                both = torch.cat([layer.order, layer.order + len(layer.order)])
+                act.expand.weight.data = act.expand.weight.data[both].clone()
+                act.expand.bias.data = act.expand.bias.data[both].clone()
 
 
 FUSED = {
-    BneckLite: InStrips,
+    BneckLite: FusedBneckLite,
     Mobile: FusedMobile,
     MobileDownsample: FusedMobileDownsample,
     MobileFormerBlock: fused_block,
@@ -328,11 +280,11 @@ def replace_modules(model, wrappers):
 
 
 def fold(model):
-    """Fold the BatchNorms of a model and repeat channels before its expanding depthwise convolutions, in place."""
+    """Fold the BatchNorms of a model and rewrite its depthwise layers, in place; see :func:`with_rows`."""
     fuse_conv_bn(model.eval()).requires_grad_(False)
     for module in model.modules():
-        if isinstance(module, (BneckLite, MobileDownsample)):
-            repeat_channels(module)
+        if isinstance(module, (BneckLite, Mobile, MobileDownsample)):
+            with_rows(module)
     return model
 
 
