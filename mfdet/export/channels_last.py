@@ -59,16 +59,16 @@ class ChannelsLastMobileToFormer(MobileToFormer):
         """Return the update (B, M, C) and the logits (B, h, M, H·W), head by head."""
         rows = split_heads(rows, self.heads)  # (B, h, H·W, C/h)
         logits = split_heads(query, self.heads) @ rows.transpose(-1, -2)
-        masked = logits if padding is None else logits.masked_fill(padding, -math.inf)
-        return (masked.softmax(-1) @ rows).transpose(1, 2).flatten(2), logits
+        weights = logits if padding is None else logits.masked_fill(padding, -math.inf)
+        return (weights.softmax(-1) @ rows).transpose(1, 2).flatten(2), logits
 
     def attend_few(self, query, rows, padding):
         """As :meth:`attend_many`, all heads in one product, which leaves the map as it lies."""
         mask = head_mask(query.shape[-1], self.heads)
         query = (query[:, None] * mask).flatten(1, 2)  # (B, h·M, C)
         logits = (rows @ query.transpose(1, 2)).transpose(1, 2).unflatten(1, (self.heads, -1))
-        masked = logits if padding is None else logits.masked_fill(padding, -math.inf)
-        update = (masked.softmax(-1).flatten(1, 2) @ rows).unflatten(1, (self.heads, -1))
+        weights = logits if padding is None else logits.masked_fill(padding, -math.inf)
+        update = (weights.softmax(-1).flatten(1, 2) @ rows).unflatten(1, (self.heads, -1))
         return (update * mask).sum(1), logits
 
 
@@ -98,12 +98,15 @@ class ChannelsLastUpConv(UpConv):
     """:class:`mfdet.layers.up_conv.UpConv` as products: the 3×3 convolution's nine 1×1 parts come first.
 
     They commute with enlarging a map, and on the coarser map they need a quarter of the multiply-adds. Enlarging,
-    shifting and summing up are then products with a matrix for each of the axes.
+    shifting and summing up are then products with a matrix for each of the axes, which grow with the map: where they
+    would cost more than that saves, the layer stays as it is.
     """
 
     def forward(self, x, lateral, valid=None):
         """See the base class."""
         height, width = x.shape[-2:]
+        if 18 * height + 12 * width > 27 * x.shape[1]:  # multiply-adds of an output, fourfold
+            return super().forward(x, lateral, valid)
         if valid is None:
             valid = torch.ones_like(lateral[:, :1], dtype=torch.bool)
         weight, bias = self.conv.conv.weight.permute(2, 3, 0, 1), self.conv.conv.bias  # (ky, kx, C_out, C_in)
@@ -171,7 +174,7 @@ class ChannelsLastMobile(MobileInStrips):
         edges = [*range(0, self.hidden - width // 2, width), self.hidden]
         return list(itertools.starmap(slice, itertools.pairwise(edges)))
 
-    def forward(self, x, tokens=None, logits=None, valid=None, acts=None):
+    def forward(self, x, tokens=None, logits=None, valid=None):
         """See the base class."""
         parts = self.parts(x)
         if not parts:
@@ -190,7 +193,6 @@ class ChannelsLastMobile(MobileInStrips):
 FORMS = {
     MobileToFormer: ChannelsLastMobileToFormer,
     FormerToMobile: ChannelsLastFormerToMobile,
-    UpConv: ChannelsLastUpConv,
     DynamicReLU: ChannelsLastDynamicReLU,
 }
 
@@ -199,18 +201,19 @@ def channels_last(model, fixed_size=False):
     """Rewrite a trained model for export to OpenVINO, in place.
 
     Args:
-        model: backbone, classifier or detector; it can no longer be trained.
-        fixed_size: True if it is exported for one image size: then the blocks of the backbone also compute their maps
-            strip by strip, which the exporter cannot write in reasonable time for any size.
+        model: backbone, classifier or detector, in float32 on the CPU; it can no longer be trained.
+        fixed_size: True if it is exported for one image size: then the hidden maps are also computed strip by strip
+            or some channels at a time, and up-convolutions as products, which all depends on the size.
 
     Returns:
         The model.
     """
     fold(model)
+    forms = FORMS | {UpConv: ChannelsLastUpConv} if fixed_size else FORMS
     for module in model.modules():
-        if type(module) in FORMS:  # the layers and their names stay as they are, only the way to compute changes
-            module.__class__ = FORMS[type(module)]
+        if type(module) in forms:  # only the way to compute changes
+            module.__class__ = forms[type(module)]
     if fixed_size:
-        forms = IN_STRIPS | {Mobile: ChannelsLastMobile}
-        replace_modules(model, {kind: partial(form, strip_size=STRIP_SIZE) for kind, form in forms.items()})
-    return model
+        wrappers = IN_STRIPS | {Mobile: ChannelsLastMobile}
+        replace_modules(model, {kind: partial(form, strip_size=STRIP_SIZE) for kind, form in wrappers.items()})
+    return model.requires_grad_(False)

@@ -13,6 +13,7 @@ from torch import nn
 
 from mfdet.layers import BneckLite, DynamicReLU, Mobile, MobileDownsample, MobileFormerBlock
 from mfdet.layers.mobile import halve, zero_padding
+from mfdet.models.mobile_former import MobileFormer
 from mfdet.models.strips import (
     BneckLiteInStrips,
     InStrips,
@@ -25,12 +26,7 @@ from mfdet.models.strips import (
 )
 
 
-def leaky_relu(x, slope):
-    """Leaky ReLU of x (1, C, H, W) with slopes (C)."""
-    return F.prelu(x, slope)
-
-
-def channels_last(x):
+def as_channels_last(x):
     """Copy a map into the layout in which depthwise convolutions are fast."""
     return x.contiguous(memory_format=torch.channels_last)
 
@@ -81,10 +77,11 @@ class FusedBneckLite(OneByOne, BneckLiteInStrips):
 
     def strip(self, rows, x, tokens, mixing, valid, acts):
         """See the base class."""
-        block, (outer, beyond) = self.block, reach(rows, self.stride, x.shape[2])
+        block = self.block
         if block.shuffle > 1:
             return super().strip(rows, x, tokens, mixing, valid, acts)
-        y = block.depthwise(channels_last(zero_padding(crop(x, outer), crop(valid, outer))), beyond)
+        outer, beyond = reach(rows, self.stride, x.shape[2])
+        y = block.depthwise(as_channels_last(zero_padding(crop(x, outer), crop(valid, outer))), beyond)
         return projected(block.pointwise.conv, y, residual=crop(x, rows) if block.residual else None)
 
 
@@ -102,10 +99,10 @@ class FusedMobile(OneByOne, MobileInStrips):
             return super().strip(rows, x, tokens, mixing, valid, acts)
         block, (outer, beyond) = self.block, reach(rows, 1, x.shape[2])
         (scale1, slope1), (scale2, slope2) = acts
-        y = leaky_relu(expanded(block.expand.conv, crop(x, outer)), slope1)  # the first scale is left to the end
+        y = F.prelu(expanded(block.expand.conv, crop(x, outer)), slope1)  # the first scale is left to the end
         y = block.depthwise(zero_padding(y, crop(valid, outer)), beyond, block.depthwise.conv.bias / scale1)
         residual = crop(x, rows) if block.residual else None
-        return projected(block.project.conv, leaky_relu(y, slope2), scale1 * scale2, residual)
+        return projected(block.project.conv, F.prelu(y, slope2), scale1 * scale2, residual)
 
 
 class FusedMobileDownsample(OneByOne, MobileDownsampleInStrips):
@@ -119,10 +116,10 @@ class FusedMobileDownsample(OneByOne, MobileDownsampleInStrips):
         (scale1, slope1), (scale2, slope2) = acts
         middle, beyond2 = reach(rows, 1, -(-height // 2))
         outer, beyond1 = reach(middle, 2, height)
-        y = zero_padding(channels_last(crop(x, outer)), crop(valid, outer))
-        y = projected(block.pointwise1.conv, leaky_relu(block.depthwise1(y, beyond1), slope1), scale1)
-        z = zero_padding(channels_last(y), crop(halve(valid), middle))
-        z = leaky_relu(block.depthwise2(z, beyond2), slope2)
+        y = zero_padding(as_channels_last(crop(x, outer)), crop(valid, outer))
+        y = projected(block.pointwise1.conv, F.prelu(block.depthwise1(y, beyond1), slope1), scale1)
+        z = zero_padding(as_channels_last(y), crop(halve(valid), middle))
+        z = F.prelu(block.depthwise2(z, beyond2), slope2)
         return projected(block.pointwise2.conv, z, scale2, crop(y, within(rows, middle)))
 
 
@@ -158,13 +155,13 @@ class FusedBlock(MobileFormerBlock):
     are computed together. It is for blocks with spatial-shared dynamic ReLUs and without position parts.
 
     Args:
-        block: the block, its BatchNorms folded.
+        block: the block of a backbone, its Mobile half already in strips.
     """
 
     def __init__(self, block):
         nn.Module.__init__(self)  # not the block's own layers
         bridge, former, back = block.mobile_to_former, block.former, block.former_to_mobile
-        act1, act2 = block.mobile.act1, block.mobile.act2
+        act1, act2 = block.mobile.block.act1, block.mobile.block.act2
         self.heads, self.former_heads, self.channels = bridge.heads, former.heads, back.key.out_features
         # The gate 2·hsigmoid(z) is z/3 + 1 between 0 and 2.
         self.query_and_gate = joined(scaled(bridge.query, bridge.scale), scaled(bridge.gate, 1 / 3, 1))
@@ -177,7 +174,7 @@ class FusedBlock(MobileFormerBlock):
         # a1 = 2·hsigmoid(z) is as the gate, a2 = 2·hsigmoid(z) - 1 is z/3 between -1 and 1.
         self.expands = nn.ModuleList(joined(scaled(act.expand, 1 / 3)) for act in (act1, act2))
         self.hidden = [layer.out_features // 2 for layer in self.expands]
-        self.mobile = FUSED[type(block.mobile)](block.mobile)
+        self.mobile = block.mobile
 
     def update_tokens(self, x, tokens, valid):
         """Mobile→Former and Former."""
@@ -226,9 +223,9 @@ class FusedBlock(MobileFormerBlock):
 
 def fused_block(block):
     """Return a block as a :class:`FusedBlock`, or as it is if that is not for it."""
-    mobile = block.mobile
+    mobile = getattr(block.mobile, 'block', None)  # None without a Mobile half
     suits = (
-        type(mobile) in (Mobile, MobileDownsample)
+        isinstance(mobile, (Mobile, MobileDownsample))
         and isinstance(mobile.act1, DynamicReLU)
         and not block.spatial_aware
         and (mobile.groups if isinstance(mobile, Mobile) else mobile.shuffle1) == 1
@@ -266,7 +263,6 @@ FUSED = {
     BneckLite: FusedBneckLite,
     Mobile: FusedMobile,
     MobileDownsample: FusedMobileDownsample,
-    MobileFormerBlock: fused_block,
 }
 
 
@@ -296,9 +292,12 @@ def fuse(model):
     state dict has other names: load weights before.
 
     Args:
-        model: backbone, classifier or detector.
+        model: backbone, classifier or detector, in float32, float64 or bfloat16; float16 cannot hold the scales.
 
     Returns:
         The model, in evaluation mode and without gradients.
     """
-    return replace_modules(fold(model), FUSED)
+    replace_modules(fold(model), FUSED)
+    for backbone in [module for module in model.modules() if isinstance(module, MobileFormer)]:
+        replace_modules(backbone, {MobileFormerBlock: fused_block})
+    return model.eval().requires_grad_(False)

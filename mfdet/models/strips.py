@@ -45,7 +45,7 @@ class RowsDepthwise(nn.Module):
     """3×3 depthwise convolution of some rows of a map.
 
     Args:
-        layer: ConvModule, its BatchNorm folded.
+        layer: ConvModule, its BatchNorm folded; its convolution is taken over.
         repeat: compute an expanding convolution, C to e·C channels at stride 1, as a repetition of the map and a plain
             depthwise convolution, which is faster. The output channels then come in another order, :attr:`order`.
     """
@@ -56,11 +56,11 @@ class RowsDepthwise(nn.Module):
         self.activate = layer.activate if layer.with_activation else nn.Identity()
         self.repeats = 1
         if repeat:
-            out_channels, self.repeats = layer.conv.out_channels, layer.conv.out_channels // layer.conv.in_channels
-            self.order = torch.arange(out_channels).view(-1, self.repeats).T.flatten()
-            self.conv = nn.Conv2d(out_channels, out_channels, 3, padding=1, groups=out_channels)
-            self.conv.weight.data.copy_(layer.conv.weight.data[self.order])
-            self.conv.bias.data.copy_(layer.conv.bias.data[self.order])
+            channels, self.repeats = self.conv.out_channels, self.conv.out_channels // self.conv.in_channels
+            self.order = torch.arange(channels).view(-1, self.repeats).T.flatten()
+            self.conv.weight.data = self.conv.weight.data[self.order]
+            self.conv.bias.data = self.conv.bias.data[self.order]
+            self.conv.in_channels = self.conv.groups = channels
 
     def forward(self, x, beyond=(1, 1), bias=None):
         """Convolve.
@@ -83,7 +83,7 @@ class RowsDepthwise(nn.Module):
 
 
 class InStrips(nn.Module):
-    """A block in strips; its layers and their names stay as they are.
+    """A block in strips.
 
     Args:
         block: BneckLite, Mobile or MobileDownsample, its depthwise layers being :class:`RowsDepthwise`.

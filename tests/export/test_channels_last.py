@@ -5,20 +5,20 @@ import copy
 import pytest
 import torch
 
-from mfdet.export.channels_last import FORMS, PART, ChannelsLastMobile
+from mfdet.export.channels_last import FORMS, PART, ChannelsLastMobile, ChannelsLastUpConv, channels_last
 from mfdet.layers import DynamicReLU, FormerToMobile, Mobile, MobileToFormer
 from mfdet.layers.up_conv import UpConv
 from mfdet.models.fuse import fold
 
 VALID = torch.ones(2, 1, 12, 10, dtype=torch.bool)
-VALID[1, :, 9:] = VALID[1, :, :, 5:] = False
+VALID[1, :, 8:] = VALID[1, :, :, 5:] = False
 
 
 def rewritten(layer):
     """A copy of a layer in the form for OpenVINO."""
     layer = copy.deepcopy(layer)
     for module in layer.modules():
-        module.__class__ = FORMS.get(type(module), type(module))
+        module.__class__ = (FORMS | {UpConv: ChannelsLastUpConv}).get(type(module), type(module))
     return layer
 
 
@@ -46,16 +46,35 @@ def test_up_convolution(valid):
     torch.testing.assert_close(other(x, lateral, valid), layer(x, lateral, valid), rtol=1e-4, atol=1e-5)
 
 
+def test_large_maps_are_up_convolved_as_before(monkeypatch):
+    other = rewritten(fold(UpConv(8, 5, 6).eval()))
+    called = []
+    monkeypatch.setattr(ChannelsLastUpConv, 'enlarge', lambda self, valid: called.append(valid))
+    with pytest.raises(TypeError):  # the products want matrices
+        other(torch.randn(1, 8, 7, 7), torch.randn(1, 5, 14, 14))
+    assert called
+    assert other(torch.randn(1, 8, 7, 8), torch.randn(1, 5, 14, 16)).shape == (1, 6, 14, 16)
+
+
+@pytest.mark.parametrize('fixed_size', [False, True])
+def test_what_a_model_for_one_size_is_made_of(fixed_size):
+    model = torch.nn.Sequential(UpConv(8, 5, 6), Mobile(6, 6, 4, 16), MobileToFormer(6, 16))
+    kinds = {type(module) for module in channels_last(model, fixed_size).modules()}
+    assert FORMS[MobileToFormer] in kinds
+    assert FORMS[DynamicReLU] in kinds
+    assert {ChannelsLastUpConv, ChannelsLastMobile} <= kinds if fixed_size else {UpConv, Mobile} <= kinds
+
+
 @pytest.mark.parametrize('mixing', ['none', 'output', 'hidden'])
-@pytest.mark.parametrize('valid', [None, VALID[:1]], ids=['all image', 'padded'])
+@pytest.mark.parametrize('valid', [None, VALID], ids=['all image', 'padded'])
 def test_a_mobile_block_in_parts_of_its_channels(mixing, valid):
     torch.manual_seed(0)
     block = Mobile(8 * 16, 8 * 16, 3, 16, mix_hidden=mixing == 'hidden').eval()
     for act in (block.act1, block.act2):
         act.expand.bias.data.normal_(std=3)  # some slopes at their bounds
-    x, tokens = torch.randn(1, 128, 12, 10), torch.randn(1, 5, 16)
-    logits = None if mixing == 'none' else torch.randn(1, 5, 12, 10)
-    other = ChannelsLastMobile(rewritten(fold(torch.nn.Sequential(copy.deepcopy(block)))[0]), 2 * PART * 120)
+    x, tokens = torch.randn(2, 128, 12, 10), torch.randn(2, 5, 16)
+    logits = None if mixing == 'none' else torch.randn(2, 5, 12, 10)
+    other = ChannelsLastMobile(rewritten(fold(torch.nn.Sequential(copy.deepcopy(block)))[0]), 2 * PART * 240)
     assert other.parts(x) == [slice(0, 128), slice(128, 256), slice(256, 384)]
     expected = block(x, tokens, logits, valid)
     torch.testing.assert_close(other(x, tokens, logits, valid), expected, rtol=1e-4, atol=1e-4)
@@ -70,7 +89,7 @@ def test_parts_are_for_maps_of_few_rows_and_many_channels():
 
     assert parts(272, 6, (50, 84))[-1].stop == 272 * 6
     assert not parts(272, 6, (10, 8))  # it fits as it is
-    assert not parts(40, 4, (200, 336))  # strips have 11 rows, parts would have 18 channels
+    assert not parts(40, 4, (200, 336))  # strips have 11 rows, parts would have 9 channels
     assert not parts(64, 4, (100, 40))  # strips have more rows than the limit
 
 

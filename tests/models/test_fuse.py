@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+import torch.nn.functional as F
 from mmdet.registry import MODELS
 from mmengine.registry import init_default_scope
 
@@ -12,20 +13,23 @@ from mfdet.benchmark.straightforward import straightforward
 from mfdet.export.channels_last import channels_last
 from mfdet.layers import DynamicReLU, MobileDownsample, MobileFormerBlock
 from mfdet.models import MobileFormer
-from mfdet.models.fuse import FusedBlock, fold, fuse, leaky_relu
+from mfdet.models.fuse import FUSED, FusedBlock, fold, fuse, replace_modules
 from mfdet.models.strips import InStrips
 
 
-def backbone(arch, spatial_aware):
-    """A backbone whose BatchNorms and dynamic ReLUs are not at their first values."""
+def backbone(arch, **options):
+    """A backbone whose BatchNorms, linear layers and dynamic ReLUs are not at their first values."""
     torch.manual_seed(0)
-    model = MobileFormer(arch, spatial_aware_dyrelu=spatial_aware).eval()
+    model = MobileFormer(arch, **options).eval()
     for module in model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.running_mean.normal_(std=0.2)
             module.running_var.uniform_(0.5, 2)
             module.bias.data.normal_(std=0.2)
-        elif isinstance(module, DynamicReLU):
+        elif isinstance(module, torch.nn.Linear):
+            module.weight.data.normal_(std=0.15)  # so that images differ in their tokens
+    for module in model.modules():
+        if isinstance(module, DynamicReLU):
             module.expand.bias.data.normal_(std=3)  # some coefficients at their bounds
     return model
 
@@ -48,7 +52,7 @@ FORMS = ['fuse', 'channels last', 'channels last, strips']
 def test_a_rewritten_backbone_gives_the_same_maps(arch, spatial_aware, form, monkeypatch):
     if form == 'straightforward' and spatial_aware:
         pytest.skip('the straightforward form is written for spatial-shared dynamic ReLU alone')
-    model = backbone(arch, spatial_aware)
+    model = backbone(arch, spatial_aware_dyrelu=spatial_aware)
     other = rewritten(model, form, monkeypatch)
     for shape in ((2, 3, 96, 160), (1, 3, 75, 101)):
         images = torch.randn(shape)
@@ -58,14 +62,57 @@ def test_a_rewritten_backbone_gives_the_same_maps(arch, spatial_aware, form, mon
 
 
 @pytest.mark.parametrize('form', FORMS)
-def test_a_rewritten_detector_masks_padding_as_before(form, monkeypatch):
+@pytest.mark.parametrize('spatial_aware', [False, True])
+def test_a_rewritten_backbone_masks_padding_as_before(spatial_aware, form, monkeypatch):
+    model = backbone('96m', spatial_aware_dyrelu=spatial_aware)
+    other = rewritten(model, form, monkeypatch)
+    images = torch.randn(2, 3, 96, 128)
+    valid = torch.ones(2, 1, 96, 128, dtype=torch.bool)
+    valid[1, :, 60:] = valid[1, :, :, 90:] = False
+    images *= valid
+    for expected, actual in zip(model(images, valid=valid), other(images, valid=valid), strict=True):
+        torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-4)
+    assert not torch.allclose(model(images)[0], model(images, valid=valid)[0], atol=1e-2)
+
+
+ABLATIONS = {
+    'plain ReLU': dict(dynamic_relu=False),
+    'no feed-forward network': dict(former_cfg=dict(ffn_ratio=0)),
+    'tokens mixed by an MLP': dict(former_cfg=dict(token_mixer='mlp')),
+    'no tokens': dict(num_tokens=0, dynamic_relu=False),
+}
+
+
+@pytest.mark.parametrize('form', FORMS)
+@pytest.mark.parametrize('ablation', ABLATIONS)
+def test_ablations_are_rewritten_as_well(ablation, form, monkeypatch):
+    model, images = backbone('96m', **ABLATIONS[ablation]), torch.randn(2, 3, 64, 64)
+    for expected, actual in zip(model(images), rewritten(model, form, monkeypatch)(images), strict=True):
+        torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize('dtype', [torch.float64, torch.bfloat16])
+def test_fuse_keeps_the_precision_and_needs_no_gradients(dtype):
+    model = backbone('96m').to(dtype)
+    fused, images = fuse(copy.deepcopy(model)), torch.randn(1, 3, 64, 64, dtype=dtype)
+    tolerance = 1e-6 if dtype == torch.float64 else 0.3
+    for expected, actual in zip(model(images), fused(images), strict=True):
+        torch.testing.assert_close(actual, expected, rtol=tolerance, atol=tolerance)
+        assert not actual.requires_grad
+    assert not any(module.training for module in fused.modules())
+    assert not any(parameter.requires_grad for parameter in fused.parameters())
+
+
+@pytest.mark.parametrize('form', FORMS)
+@pytest.mark.parametrize('spatial_aware', [False, True])
+def test_a_rewritten_detector_masks_padding_as_before(spatial_aware, form, monkeypatch):
     init_default_scope('mmdet')
     config = dict(
         type='E2EMobileFormer',
         backbone=dict(type='MobileFormer', arch='26m', out_indices=(1, 2, 3), spatial_aware_dyrelu=True),
         bbox_head=dict(
             type='MobileFormerHead', num_classes=3, in_channels=[24, 64, 96], channels=[32, 24, 16],
-            num_blocks=[1, 2, 1], query_dim=32, num_queries=15, expand_ratio=2,
+            num_blocks=[1, 2, 1], query_dim=32, num_queries=15, expand_ratio=2, spatial_aware_dyrelu=spatial_aware,
         ),
     )  # fmt: skip
     model = MODELS.build(config).eval()
@@ -91,8 +138,8 @@ def test_a_dynamic_relu_is_a_scale_and_a_leaky_relu():
         act.expand.bias.data[0], act.expand.bias.data[half] = -9, -9  # a1 = 0, a2 = -1: no positive slope
     tokens = torch.randn(2, 6, 16)
     hidden = torch.cat([act.reduce(tokens[:, 0]) for act in acts], -1)
-    for act, (scale, slope) in zip(acts, FusedBlock(fold(block)).slopes(hidden), strict=True):
+    for act, (scale, slope) in zip(acts, FusedBlock(replace_modules(fold(block), FUSED)).slopes(hidden), strict=True):
         x = torch.randn(2, scale.shape[1], 4, 4)
         scaled = x * scale[..., None, None]
-        actual = torch.cat([leaky_relu(scaled[i : i + 1], slope[i]) for i in range(2)])
+        actual = torch.cat([F.prelu(scaled[i : i + 1], slope[i]) for i in range(2)])
         torch.testing.assert_close(actual, act(x, tokens))
