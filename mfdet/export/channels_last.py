@@ -11,11 +11,13 @@ from functools import partial
 
 import torch
 import torch.nn.functional as F
+from torch import nn
 
-from mfdet.layers import DynamicReLU, FormerToMobile, Mobile, MobileToFormer
+from mfdet.layers import DynamicReLU, FormerToMobile, Mobile, MobileFormerBlock, MobileToFormer
 from mfdet.layers.bridge import split_heads, with_position
 from mfdet.layers.up_conv import UpConv
-from mfdet.models.fuse import fold, replace_modules
+from mfdet.models.fuse import fold, joined, replace_modules, scaled
+from mfdet.models.mobile_former import MobileFormer
 from mfdet.models.strips import IN_STRIPS, MobileInStrips, masked
 
 MANY = 32  # tokens from which on attention is written as usual: OpenVINO then runs it as one operation
@@ -190,6 +192,44 @@ class ChannelsLastMobile(MobileInStrips):
         return result
 
 
+class Half(nn.Module):
+    """One half of a layer's output; OpenVINO computes the layer once for both."""
+
+    def __init__(self, layer, index):
+        super().__init__()
+        self.layer = layer
+        self.index = index
+
+    def forward(self, x):
+        """Map (..., d) to (..., d')."""
+        return self.layer(x).chunk(2, -1)[self.index]
+
+
+def join(first, second, name, other):
+    """Make two linear layers of the same tokens the halves of one, in place.
+
+    Args:
+        first, second: the modules that have them.
+        name, other: their names there.
+    """
+    layer = joined(scaled(getattr(first, name), 1), scaled(getattr(second, other), 1))
+    setattr(first, name, Half(layer, 0))
+    setattr(second, other, Half(layer, 1))
+
+
+def join_layers(block):
+    """Join the linear layers of a block that read the same tokens, in place.
+
+    Args:
+        block: MobileFormerBlock of a backbone. In a head, position parts come to some of the layers.
+    """
+    mobile, read, write = block.mobile, block.mobile_to_former, block.former_to_mobile
+    join(read, read, 'query', 'gate')
+    join(write, write, 'key', 'value')
+    if isinstance(mobile.act1, DynamicReLU):
+        join(mobile.act1, mobile.act2, 'reduce', 'reduce')
+
+
 FORMS = {
     MobileToFormer: ChannelsLastMobileToFormer,
     FormerToMobile: ChannelsLastFormerToMobile,
@@ -213,6 +253,10 @@ def channels_last(model, fixed_size=False):
     for module in model.modules():
         if type(module) in forms:  # only the way to compute changes
             module.__class__ = forms[type(module)]
+    for backbone in [module for module in model.modules() if isinstance(module, MobileFormer)]:
+        for block in backbone.blocks:
+            if isinstance(block, MobileFormerBlock):
+                join_layers(block)
     if fixed_size:
         wrappers = IN_STRIPS | {Mobile: ChannelsLastMobile}
         replace_modules(model, {kind: partial(form, strip_size=STRIP_SIZE) for kind, form in wrappers.items()})

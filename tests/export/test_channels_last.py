@@ -5,9 +5,10 @@ import copy
 import pytest
 import torch
 
-from mfdet.export.channels_last import FORMS, PART, ChannelsLastMobile, ChannelsLastUpConv, channels_last
-from mfdet.layers import DynamicReLU, FormerToMobile, Mobile, MobileToFormer
+from mfdet.export.channels_last import FORMS, PART, ChannelsLastMobile, ChannelsLastUpConv, Half, channels_last
+from mfdet.layers import DynamicReLU, FormerToMobile, Mobile, MobileFormerBlock, MobileToFormer
 from mfdet.layers.up_conv import UpConv
+from mfdet.models import MobileFormer
 from mfdet.models.fuse import fold
 
 VALID = torch.ones(2, 1, 12, 10, dtype=torch.bool)
@@ -54,6 +55,15 @@ def test_large_maps_are_up_convolved_as_before(monkeypatch):
         other(torch.randn(1, 8, 7, 7), torch.randn(1, 5, 14, 14))
     assert called
     assert other(torch.randn(1, 8, 7, 8), torch.randn(1, 5, 14, 16)).shape == (1, 6, 14, 16)
+
+
+def test_layers_of_the_same_tokens_are_one_in_a_backbone_and_not_in_a_head():
+    backbone = channels_last(MobileFormer('26m'))
+    block = backbone.blocks[1]
+    assert isinstance(block.mobile_to_former.query, Half)
+    assert block.mobile_to_former.query.layer is block.mobile_to_former.gate.layer
+    assert block.mobile.act1.reduce.layer is block.mobile.act2.reduce.layer
+    assert not any(isinstance(module, Half) for module in channels_last(MobileFormerBlock(None, 6, 6, 16)).modules())
 
 
 @pytest.mark.parametrize('fixed_size', [False, True])
