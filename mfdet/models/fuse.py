@@ -1,4 +1,4 @@
-"""The same function, faster: rewrites of trained models for inference in PyTorch.
+"""The same function, faster: rewrites of trained models for inference in PyTorch on the CPU.
 
 The equations stay in :mod:`mfdet.layers`; nothing here has parameters of its own. docs/performance.md tells what each
 rewrite brings.
@@ -285,7 +285,7 @@ def fold(model):
 
 
 def fuse(model):
-    """Rewrite a trained model for inference in PyTorch, in place.
+    """Rewrite a trained model for inference in PyTorch on the CPU, in place.
 
     BatchNorms fold into the convolutions before them, hidden maps are computed strip by strip, spatial-shared dynamic
     ReLUs become leaky ReLUs. The function stays the same up to rounding; the model can no longer be trained, and its
