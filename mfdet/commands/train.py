@@ -169,12 +169,11 @@ def set_start(config, resume):
 
     if resume is None and config.get('resume'):
         resume = config.get('load_from') or 'latest'
+    source = resume
     if resume in ('latest', 'auto'):
         source = latest_checkpoint(config.work_dir)
-    else:
-        source = resume
-        if source is not None:
-            check_resumable(source)
+    elif resume is not None:
+        check_resumable(resume)
     if resume == 'latest' and source is None:
         raise InputError(f'--resume: {config.work_dir} holds no checkpoint yet; leave --resume out to start anew')
     here = source is not None and os.path.realpath(os.path.dirname(source)) == os.path.realpath(config.work_dir)

@@ -277,7 +277,7 @@ def replace_modules(model, wrappers):
 
 def fold(model):
     """Fold the BatchNorms of a model and rewrite its depthwise layers, in place; see :func:`with_rows`."""
-    fuse_conv_bn(model.eval()).requires_grad_(False)
+    fuse_conv_bn(model.eval())
     for module in model.modules():
         if isinstance(module, (BneckLite, Mobile, MobileDownsample)):
             with_rows(module)
