@@ -16,34 +16,20 @@ from torch import nn
 from mfdet.layers import DynamicReLU, FormerToMobile, Mobile, MobileFormerBlock, MobileToFormer
 from mfdet.layers.bridge import split_heads, with_position
 from mfdet.layers.up_conv import UpConv
-from mfdet.models.fuse import fold, joined, replace_modules, scaled
+from mfdet.models.fuse import fold, head_mask, joined, map_of, replace_modules, rows_of, scaled
 from mfdet.models.mobile_former import MobileFormer
-from mfdet.models.strips import IN_STRIPS, MobileInStrips, masked
+from mfdet.models.strips import IN_STRIPS, InStrips, MobileInStrips, masked
 
 MANY = 32  # tokens from which on attention is written as usual: OpenVINO then runs it as one operation
 FEW_ROWS = 16  # in a strip: with fewer, the rows that two strips need cost too much
 PART = 64  # channels that OpenVINO's kernels compute at a time, roughly
-STRIP_SIZE = 600_000  # larger than in PyTorch: each strip costs OpenVINO copies
+STRIP_SIZE = 600_000  # as in PyTorch, but each strip costs OpenVINO copies
+BACKBONE_STRIP_SIZE = 400_000  # in backbones, where strips need no mixing weights; tried from 150,000 on
 
 
 def hard_sigmoid(x):
     """As ``F.hardsigmoid``, which OpenVINO runs by itself and in the other layout; this joins what is around it."""
     return (x / 6 + 0.5).clamp(0, 1)
-
-
-def rows_of(x):
-    """View a map (B, C, H, W) as rows (B, H·W, C), which is how it lies in memory."""
-    return x.permute(0, 2, 3, 1).flatten(1, 2)
-
-
-def map_of(rows, size):
-    """View rows (B, H·W, C) as a map (B, C, H, W); ``size`` is (H, W)."""
-    return rows.unflatten(1, size).permute(0, 3, 1, 2)
-
-
-def head_mask(channels, heads):
-    """Return (heads, 1, C), 1 where a channel belongs to a head: per-head products become one over all channels."""
-    return torch.block_diag(*[torch.ones(1, channels // heads)] * heads)[:, None]
 
 
 class ChannelsLastMobileToFormer(MobileToFormer):
@@ -253,11 +239,14 @@ def channels_last(model, fixed_size=False):
     for module in model.modules():
         if type(module) in forms:  # only the way to compute changes
             module.__class__ = forms[type(module)]
-    for backbone in [module for module in model.modules() if isinstance(module, MobileFormer)]:
-        for block in backbone.blocks:
-            if isinstance(block, MobileFormerBlock):
-                join_layers(block)
+    backbones = [module for module in model.modules() if isinstance(module, MobileFormer)]
+    for block in [module for backbone in backbones for module in backbone.blocks]:
+        if isinstance(block, MobileFormerBlock):
+            join_layers(block)
     if fixed_size:
         wrappers = IN_STRIPS | {Mobile: ChannelsLastMobile}
         replace_modules(model, {kind: partial(form, strip_size=STRIP_SIZE) for kind, form in wrappers.items()})
+    for block in [module for backbone in backbones for module in backbone.modules()]:
+        if isinstance(block, InStrips):
+            block.strip_size = BACKBONE_STRIP_SIZE
     return model.requires_grad_(False)

@@ -31,33 +31,40 @@ def as_channels_last(x):
     return x.contiguous(memory_format=torch.channels_last)
 
 
-def expanded(conv, x):
-    """1×1 convolution of x (1, C, H, W) as a matrix product whose result (1, C', H, W) lies channels-last."""
-    y = torch.addmm(conv.bias, x[0].flatten(1).T, conv.weight.flatten(1).T)  # (H·W, C')
-    return y.view(1, *x.shape[2:], -1).permute(0, 3, 1, 2)
+def rows_of(x):
+    """View a map (B, C, H, W) as rows (B, H·W, C), which is how it lies in memory channels-last."""
+    return x.permute(0, 2, 3, 1).flatten(1, 2)
 
 
-def projected(conv, x, scale=None, residual=None):
-    """1×1 convolution of a channels-last map as a matrix product whose result is contiguous.
+def map_of(rows, size):
+    """View rows (B, H·W, C) as a map (B, C, H, W); ``size`` is (H, W)."""
+    return rows.unflatten(1, size).permute(0, 3, 1, 2)
+
+
+def one_by_one(conv, x, residual=None):
+    """1×1 convolution of a channels-last map as a matrix product.
 
     Args:
         conv: the convolution, with bias.
         x: map (1, C, H, W).
-        scale: of the input channels, (C), or None.
         residual: map (1, C', H, W) to add, or None.
     """
-    weight, pixels, bias = conv.weight.flatten(1), x[0].permute(1, 2, 0).flatten(0, 1), conv.bias[:, None]
-    if scale is not None:
-        if len(pixels) < len(weight):  # whichever is smaller
-            pixels = pixels * scale
-        else:
-            weight = weight * scale
-    add = bias if residual is None else residual[0].flatten(1) + bias
-    return torch.addmm(add, weight, pixels.T).view(1, -1, *x.shape[2:])
+    rows, weight = rows_of(x)[0], conv.weight.flatten(1).T
+    if residual is None:
+        y = torch.addmm(conv.bias, rows, weight)
+    else:
+        y = (rows_of(residual)[0] + conv.bias).addmm_(rows, weight)
+    return map_of(y[None], x.shape[2:])
 
 
-class OneByOne(InStrips):
+class ImageByImage(InStrips):
     """A block in strips of one image after the other."""
+
+    def __init__(self, block):
+        super().__init__(block)
+        for conv in [module for module in block.modules() if isinstance(module, nn.Conv2d)]:
+            if conv.groups == 1 and conv.out_channels > conv.in_channels:
+                conv.weight.data = transposed(conv.weight.data)
 
     def forward(self, x, tokens=None, logits=None, valid=None, acts=None):
         """See the base class; ``acts``: scale and slope (B, C) of each dynamic ReLU, see :meth:`FusedBlock.slopes`."""
@@ -72,7 +79,7 @@ class OneByOne(InStrips):
         return maps[0] if len(maps) == 1 else torch.cat(maps)
 
 
-class FusedBneckLite(OneByOne, BneckLiteInStrips):
+class FusedBneckLite(ImageByImage, BneckLiteInStrips):
     """:class:`mfdet.layers.BneckLite`."""
 
     def strip(self, rows, x, tokens, mixing, valid, acts):
@@ -80,13 +87,13 @@ class FusedBneckLite(OneByOne, BneckLiteInStrips):
         block = self.block
         if block.shuffle > 1:
             return super().strip(rows, x, tokens, mixing, valid, acts)
-        outer, beyond = reach(rows, self.stride, x.shape[2])
-        y = block.depthwise(as_channels_last(zero_padding(crop(x, outer), crop(valid, outer))), beyond)
-        return projected(block.pointwise.conv, y, residual=crop(x, rows) if block.residual else None)
+        x, (outer, beyond) = as_channels_last(x), reach(rows, self.stride, x.shape[2])
+        y = block.depthwise(zero_padding(crop(x, outer), crop(valid, outer)), beyond)
+        return one_by_one(block.pointwise.conv, y, residual=crop(x, rows) if block.residual else None)
 
 
-class FusedMobile(OneByOne, MobileInStrips):
-    """:class:`mfdet.layers.Mobile`: dynamic ReLUs give their scale to the 1×1 convolutions beside them."""
+class FusedMobile(ImageByImage, MobileInStrips):
+    """:class:`mfdet.layers.Mobile`: dynamic ReLUs give their scale to the depthwise convolution between them."""
 
     def strip(self, rows, x, tokens, mixing, valid, acts):
         """Compute rows of the result for one image.
@@ -99,14 +106,14 @@ class FusedMobile(OneByOne, MobileInStrips):
             return super().strip(rows, x, tokens, mixing, valid, acts)
         block, (outer, beyond) = self.block, reach(rows, 1, x.shape[2])
         (scale1, slope1), (scale2, slope2) = acts
-        y = F.prelu(expanded(block.expand.conv, crop(x, outer)), slope1)  # the first scale is left to the end
-        y = block.depthwise(zero_padding(y, crop(valid, outer)), beyond, block.depthwise.conv.bias / scale1)
+        y = F.prelu(one_by_one(block.expand.conv, crop(x, outer)), slope1)
+        y = block.depthwise(zero_padding(y, crop(valid, outer)), beyond, scale1 * scale2, scale2)
         residual = crop(x, rows) if block.residual else None
-        return projected(block.project.conv, F.prelu(y, slope2), scale1 * scale2, residual)
+        return one_by_one(block.project.conv, F.prelu(y, slope2), residual)
 
 
-class FusedMobileDownsample(OneByOne, MobileDownsampleInStrips):
-    """:class:`mfdet.layers.MobileDownsample`: as in :class:`FusedMobile`."""
+class FusedMobileDownsample(ImageByImage, MobileDownsampleInStrips):
+    """:class:`mfdet.layers.MobileDownsample`: each dynamic ReLU gives its scale to the depthwise one before it."""
 
     def strip(self, rows, x, tokens, mixing, valid, acts):
         """See :meth:`FusedMobile.strip`."""
@@ -116,11 +123,16 @@ class FusedMobileDownsample(OneByOne, MobileDownsampleInStrips):
         (scale1, slope1), (scale2, slope2) = acts
         middle, beyond2 = reach(rows, 1, -(-height // 2))
         outer, beyond1 = reach(middle, 2, height)
-        y = zero_padding(as_channels_last(crop(x, outer)), crop(valid, outer))
-        y = projected(block.pointwise1.conv, F.prelu(block.depthwise1(y, beyond1), slope1), scale1)
-        z = zero_padding(as_channels_last(y), crop(halve(valid), middle))
-        z = F.prelu(block.depthwise2(z, beyond2), slope2)
-        return projected(block.pointwise2.conv, z, scale2, crop(y, within(rows, middle)))
+        y = zero_padding(crop(x, outer), crop(valid, outer))
+        y = one_by_one(block.pointwise1.conv, F.prelu(block.depthwise1(y, beyond1, scale1, scale1), slope1))
+        z = zero_padding(y, crop(halve(valid), middle))
+        z = F.prelu(block.depthwise2(z, beyond2, scale2, scale2), slope2)
+        return one_by_one(block.pointwise2.conv, z, crop(y, within(rows, middle)))
+
+
+def transposed(weight):
+    """Lay a weight (C', C, ...) out in memory as (C, C', ...), in which products of few rows read it faster."""
+    return weight.transpose(0, 1).contiguous().transpose(0, 1)
 
 
 def joined(*layers):
@@ -134,6 +146,16 @@ def joined(*layers):
 def scaled(layer, scale, shift=0.0):
     """Return weight and bias of a linear layer whose output is multiplied and then shifted."""
     return layer.weight.data * scale, layer.bias.data * scale + shift
+
+
+def head_mask(channels, heads):
+    """Return (heads, 1, C), 1 where a channel belongs to a head: per-head products become one over all channels."""
+    return torch.block_diag(*[torch.ones(1, channels // heads)] * heads)[:, None]
+
+
+def by_head(x, mask):
+    """Return x (B, M, C) once for each head, (B, heads·M, C), zero in the channels of the others."""
+    return (x[:, None] * mask).flatten(1, 2)
 
 
 def heads_of(x, heads):
@@ -175,17 +197,22 @@ class FusedBlock(MobileFormerBlock):
         self.expands = nn.ModuleList(joined(scaled(act.expand, 1 / 3)) for act in (act1, act2))
         self.hidden = [layer.out_features // 2 for layer in self.expands]
         self.mobile = block.mobile
+        for name, layer in (('reading', bridge.query), ('writing', key)):  # which channels belong to each head
+            mask = head_mask(layer.out_features, self.heads).to(layer.weight)
+            self.register_buffer(name, mask, persistent=False)
+        for layer in self.modules():
+            if isinstance(layer, nn.Linear):
+                layer.weight.data = transposed(layer.weight.data)
 
-    def update_tokens(self, x, tokens, valid):
-        """Mobile→Former and Former."""
-        heads = self.heads
+    def update_tokens(self, rows, tokens, valid):
+        """Mobile→Former, from a map as rows (B, H·W, C), and Former."""
         query, gate = self.query_and_gate(tokens).chunk(2, -1)
-        values = x.reshape(len(x) * heads, x.shape[1] // heads, -1)  # (B·h, C/h, H·W)
-        logits = torch.bmm(heads_of(query, heads), values)
+        logits = torch.bmm(by_head(query, self.reading), rows.transpose(1, 2))  # (B, h·M, H·W)
         if valid is not None:
-            logits = logits.unflatten(0, (-1, heads)).masked_fill(~valid.flatten(2)[:, None], -math.inf).flatten(0, 1)
-        update = join_heads(torch.bmm(logits.softmax(-1), values.transpose(1, 2)), heads)
-        tokens = self.norm(tokens + self.proj(update * gate.clamp(0, 2)))
+            logits = logits.masked_fill(~valid.flatten(2), -math.inf)
+        update = torch.bmm(logits.softmax(-1), rows).unflatten(1, (self.heads, -1))
+        update = (update * self.reading).sum(1) * gate.clamp(0, 2)
+        tokens = self.norm(tokens + self.proj(update))
         values = heads_of(tokens, self.former_heads)
         query = heads_of(self.former_query(tokens), self.former_heads)
         weights = torch.bmm(query, values.transpose(1, 2)).softmax(-1)
@@ -212,13 +239,14 @@ class FusedBlock(MobileFormerBlock):
 
     def forward(self, x, tokens, valid=None):
         """Update map and tokens; see :class:`mfdet.layers.MobileFormerBlock`."""
-        tokens = self.update_tokens(x, tokens, valid)
+        x = as_channels_last(x)
+        tokens = self.update_tokens(rows_of(x), tokens, valid)
         key, value, hidden = self.for_map(tokens).tensor_split((self.channels, 2 * self.channels), -1)
         x = self.mobile(x, tokens, None, valid, self.slopes(hidden[:, 0]))
-        rows = x.view(len(x) * self.heads, x.shape[1] // self.heads, -1)  # (B·h, C/h, H·W)
-        attention = torch.bmm(heads_of(key, self.heads), rows).softmax(1)  # over the tokens
-        update = torch.baddbmm(rows, heads_of(value, self.heads).transpose(1, 2), attention)
-        return update.view_as(x), tokens
+        rows = rows_of(x)
+        logits = torch.bmm(by_head(key, self.writing), rows.transpose(1, 2)).unflatten(1, (self.heads, -1))
+        weights = logits.softmax(2).flatten(1, 2)  # over the tokens, (B, h·M, H·W)
+        return map_of(rows.baddbmm_(weights.transpose(1, 2), by_head(value, self.writing)), x.shape[2:]), tokens
 
 
 def fused_block(block):
@@ -248,7 +276,9 @@ def with_rows(block):
         layers = [('depthwise1', block.act1, block.pointwise1), ('depthwise2', block.act2, block.pointwise2)]
     for name, act, pointwise in layers:
         conv = getattr(block, name).conv
-        expanding = conv.out_channels > conv.in_channels and conv.stride[0] == 1 and pointwise.conv.groups == 1
+        wide = conv.in_channels >= 64  # with fewer, the map that stride 2 starts from is large
+        expanding = conv.out_channels > conv.in_channels and pointwise.conv.groups == 1
+        expanding = expanding and (wide or conv.stride[0] == 1)
         layer = RowsDepthwise(getattr(block, name), repeat=expanding)
         setattr(block, name, layer)
         if expanding:  # what follows takes the channels in its order
@@ -299,5 +329,7 @@ def fuse(model):
     """
     replace_modules(fold(model), FUSED)
     for backbone in [module for module in model.modules() if isinstance(module, MobileFormer)]:
+        stem = backbone.stem.conv  # its map, too, is to come channels-last
+        stem.weight.data = as_channels_last(stem.weight.data)
         replace_modules(backbone, {MobileFormerBlock: fused_block})
     return model.eval().requires_grad_(False)

@@ -62,13 +62,13 @@ class RowsDepthwise(nn.Module):
             self.conv.bias.data = self.conv.bias.data[self.order]
             self.conv.in_channels = self.conv.groups = channels
 
-    def forward(self, x, beyond=(1, 1), bias=None):
+    def forward(self, x, beyond=(1, 1), scale=None, bias_scale=None):
         """Convolve.
 
         Args:
             x: rows of a map (B, C, H, W).
             beyond: rows of zeros to put above and below them, each 0 or 1; both for a whole map.
-            bias: (e·C) in place of the layer's own, or None.
+            scale, bias_scale: factors (e·C) of the weights and of the bias, or None.
 
         Returns:
             (B, e·C, H', W').
@@ -78,8 +78,10 @@ class RowsDepthwise(nn.Module):
             x = torch.cat([x] * self.repeats, 1)
         if top < bottom or (top > bottom and self.conv.stride[0] == 1):  # at stride 2 a zero row below is not read
             x, top = F.pad(x, (0, 0, top, bottom)), 0
-        bias = self.conv.bias if bias is None else bias
-        return self.activate(F.conv2d(x, self.conv.weight, bias, self.conv.stride, (top, 1), groups=self.conv.groups))
+        weight, bias = self.conv.weight, self.conv.bias
+        if scale is not None:
+            weight, bias = weight * scale[:, None, None, None], bias * bias_scale
+        return self.activate(F.conv2d(x, weight, bias, self.conv.stride, (top, 1), groups=self.conv.groups))
 
 
 class InStrips(nn.Module):
