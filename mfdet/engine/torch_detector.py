@@ -8,13 +8,14 @@ from mfdet.engine.inference import load_model
 from mfdet.errors import InputError
 from mfdet.export.graph import build_graph
 from mfdet.export.metadata import describe
+from mfdet.models.fuse import fuse
 from mfdet.runtime import Detector
 from mfdet.runtime.detector import check_threads
 from mfdet.runtime.preprocessing import check_preprocessing
 
 
 class TorchDetector(Detector):
-    """A detector that runs in PyTorch.
+    """A detector that runs in PyTorch; on the CPU in the form of :func:`mfdet.models.fuse.fuse`.
 
     Args:
         path: the checkpoint.
@@ -54,6 +55,8 @@ class _TorchModel:
             self.graph = build_graph(model).to(self.device)
         except (RuntimeError, AssertionError, NotImplementedError) as error:
             raise InputError(f'device: {device!r} cannot be used: {str(error).splitlines()[0]}') from error
+        if self.device.type == 'cpu':
+            fuse(model)  # in place
 
     def run(self, images, sizes):
         with torch.inference_mode():

@@ -194,8 +194,13 @@ class FusedBlock(MobileFormerBlock):
         key, value, reduce1, reduce2 = back.key, back.value, act1.reduce, act2.reduce
         self.for_map = joined(scaled(key, back.scale), *(scaled(layer, 1) for layer in (value, reduce1, reduce2)))
         # a1 = 2·hsigmoid(z) is as the gate, a2 = 2·hsigmoid(z) - 1 is z/3 between -1 and 1.
-        self.expands = nn.ModuleList(joined(scaled(act.expand, 1 / 3)) for act in (act1, act2))
-        self.hidden = [layer.out_features // 2 for layer in self.expands]
+        self.hidden = [act.expand.out_features // 2 for act in (act1, act2)]
+        # Both layers are one product.
+        weights, biases = zip(*(self.coefficients(act.expand) for act in (act1, act2)), strict=True)
+        self.expand_weight = nn.Parameter(torch.stack(weights).flatten(2))  # (2, d/4, 2 C)
+        self.expand_bias = nn.Parameter(torch.stack(biases).flatten(1)[:, None])  # (2, 1, 2 C)
+        for name, bounds in (('least', (0.0, -1.0)), ('most', (2.0, 1.0))):  # of a1 and a2
+            self.register_buffer(name, self.expand_bias.new_tensor(bounds)[:, None], persistent=False)
         self.mobile = block.mobile
         for name, layer in (('reading', bridge.query), ('writing', key)):  # which channels belong to each head
             mask = head_mask(layer.out_features, self.heads).to(layer.weight)
@@ -203,6 +208,14 @@ class FusedBlock(MobileFormerBlock):
         for layer in self.modules():
             if isinstance(layer, nn.Linear):
                 layer.weight.data = transposed(layer.weight.data)
+
+    def coefficients(self, layer):
+        """Return weight (d/4, 2, C) and bias (2, C) of a1 and a2 before they are clamped, C as in the wider layer."""
+        weight, bias = scaled(layer, 1 / 3)
+        weight, bias = weight.T.unflatten(1, (2, -1)), bias.unflatten(0, (2, -1)).clone()
+        bias[0] += 1
+        more = max(self.hidden) - bias.shape[1]
+        return F.pad(weight, (0, more)), F.pad(bias, (0, more))
 
     def update_tokens(self, rows, tokens, valid):
         """Mobile→Former, from a map as rows (B, H·W, C), and Former."""
@@ -229,13 +242,13 @@ class FusedBlock(MobileFormerBlock):
             For each p and n / p, both (B, C): max(a1·x, a2·x) is p·x where x > 0 and n·x elsewhere, with p the larger
             slope and n the smaller. p is at least 1e-12, which float32 can divide by.
         """
-        pairs = zip(self.expands, hidden.relu().chunk(2, -1), self.hidden, strict=True)
-        outputs = [layer(part).split(channels, -1) for layer, part, channels in pairs]
-        a1, a2 = (torch.cat(parts, -1) for parts in zip(*outputs, strict=True))
-        a1, a2 = (a1 + 1).clamp_(0, 2), a2.clamp_(-1, 1)
-        scale = torch.maximum(a1, a2).clamp_(min=1e-12)
-        slope = torch.minimum(a1, a2).div_(scale)
-        return list(zip(scale.split(self.hidden, -1), slope.split(self.hidden, -1), strict=True))
+        hidden = hidden.relu().unflatten(-1, (2, -1)).transpose(0, 1)  # (2, B, d/4)
+        slopes = torch.baddbmm(self.expand_bias, hidden, self.expand_weight).unflatten(-1, (2, -1))
+        a1, a2 = slopes.clamp_(self.least, self.most).unbind(2)  # (2, B, C)
+        scales = torch.maximum(a1, a2).clamp_(min=1e-12)
+        slopes = torch.minimum(a1, a2).div_(scales)
+        triples = zip(scales, slopes, self.hidden, strict=True)
+        return [(scale[:, :channels], slope[:, :channels]) for scale, slope, channels in triples]
 
     def forward(self, x, tokens, valid=None):
         """Update map and tokens; see :class:`mfdet.layers.MobileFormerBlock`."""

@@ -14,7 +14,7 @@ from mfdet.export.channels_last import channels_last
 from mfdet.layers import DynamicReLU, MobileDownsample, MobileFormerBlock
 from mfdet.models import MobileFormer
 from mfdet.models.fuse import FUSED, FusedBlock, fold, fuse, replace_modules
-from mfdet.models.strips import InStrips
+from mfdet.models.strips import InStrips, RowsDepthwise
 
 
 def backbone(arch, **options):
@@ -36,7 +36,8 @@ def backbone(arch, **options):
 
 def rewritten(model, form, monkeypatch):
     """A copy of a model in one of the forms, its maps cut into several strips even where they are small."""
-    monkeypatch.setattr('mfdet.export.channels_last.STRIP_SIZE', 3000)
+    for name in ('STRIP_SIZE', 'BACKBONE_STRIP_SIZE'):
+        monkeypatch.setattr(f'mfdet.export.channels_last.{name}', 3000)
     monkeypatch.setattr(InStrips.__init__, '__defaults__', (3000,))
     model = copy.deepcopy(model)
     if form == 'straightforward':
@@ -54,7 +55,7 @@ def test_a_rewritten_backbone_gives_the_same_maps(arch, spatial_aware, form, mon
         pytest.skip('the straightforward form is written for spatial-shared dynamic ReLU alone')
     model = backbone(arch, spatial_aware_dyrelu=spatial_aware)
     other = rewritten(model, form, monkeypatch)
-    for shape in ((2, 3, 96, 160), (1, 3, 75, 101)):
+    for shape in ((2, 3, 96, 160), (1, 3, 75, 101), (2, 3, 32, 64)):  # the last: maps of one row
         images = torch.randn(shape)
         for expected, actual in zip(model(images), other(images), strict=True):
             torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-4)
@@ -127,6 +128,13 @@ def test_a_rewritten_detector_masks_padding_as_before(spatial_aware, form, monke
         *(m.bbox_head(m.backbone(images, valid=valid), valid[..., ::8, ::8]) for m in (model, other)), strict=True
     ):
         torch.testing.assert_close(b, a, rtol=1e-4, atol=1e-4)
+
+
+def test_fuse_repeats_maps_before_wide_expanding_layers():
+    layers = [module for module in fuse(backbone('96m')).modules() if isinstance(module, RowsDepthwise)]
+    strides = {layer.conv.stride[0] for layer in layers if layer.repeats > 1}
+    assert strides == {1, 2}
+    assert any(layer.conv.out_channels > layer.conv.in_channels for layer in layers)  # narrow ones stay as they are
 
 
 def test_a_dynamic_relu_is_a_scale_and_a_leaky_relu():
