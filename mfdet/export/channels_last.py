@@ -23,8 +23,8 @@ from mfdet.models.strips import IN_STRIPS, InStrips, MobileInStrips, masked
 MANY = 32  # tokens from which on attention is written as usual: OpenVINO then runs it as one operation
 FEW_ROWS = 16  # in a strip: with fewer, the rows that two strips need cost too much
 PART = 64  # channels that OpenVINO's kernels compute at a time, roughly
-STRIP_SIZE = 600_000  # as in PyTorch, but each strip costs OpenVINO copies
-BACKBONE_STRIP_SIZE = 400_000  # in backbones, where strips need no mixing weights; tried from 150,000 on
+STRIP_SIZE = 600_000  # larger than in PyTorch: each strip costs OpenVINO copies
+BACKBONE_STRIP_SIZE = 400_000  # in backbones, whose copies are smaller; tried from 150,000 on
 
 
 def hard_sigmoid(x):

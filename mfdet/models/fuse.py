@@ -8,8 +8,9 @@ import math
 
 import torch
 import torch.nn.functional as F
-from mmcv.cnn import fuse_conv_bn
+from mmcv.cnn import ConvModule, fuse_conv_bn
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from mfdet.layers import BneckLite, DynamicReLU, Mobile, MobileDownsample, MobileFormerBlock
 from mfdet.layers.mobile import halve, zero_padding
@@ -53,7 +54,7 @@ def one_by_one(conv, x, residual=None):
     if residual is None:
         y = torch.addmm(conv.bias, rows, weight)
     else:
-        y = (rows_of(residual)[0] + conv.bias).addmm_(rows, weight)
+        y = torch.addmm(rows_of(residual)[0] + conv.bias, rows, weight)
     return map_of(y[None], x.shape[2:])
 
 
@@ -87,8 +88,8 @@ class FusedBneckLite(ImageByImage, BneckLiteInStrips):
         block = self.block
         if block.shuffle > 1:
             return super().strip(rows, x, tokens, mixing, valid, acts)
-        x, (outer, beyond) = as_channels_last(x), reach(rows, self.stride, x.shape[2])
-        y = block.depthwise(zero_padding(crop(x, outer), crop(valid, outer)), beyond)
+        outer, beyond = reach(rows, self.stride, x.shape[2])
+        y = block.depthwise(zero_padding(as_channels_last(crop(x, outer)), crop(valid, outer)), beyond)
         return one_by_one(block.pointwise.conv, y, residual=crop(x, rows) if block.residual else None)
 
 
@@ -193,9 +194,8 @@ class FusedBlock(MobileFormerBlock):
         self.ffn, self.ffn_norm = former.ffn, former.ffn_norm if former.ffn is not None else None
         key, value, reduce1, reduce2 = back.key, back.value, act1.reduce, act2.reduce
         self.for_map = joined(scaled(key, back.scale), *(scaled(layer, 1) for layer in (value, reduce1, reduce2)))
-        # a1 = 2·hsigmoid(z) is as the gate, a2 = 2·hsigmoid(z) - 1 is z/3 between -1 and 1.
+        # a1 = 2·hsigmoid(z) is as the gate, a2 = 2·hsigmoid(z) - 1 is z/3 between -1 and 1; both come of one product.
         self.hidden = [act.expand.out_features // 2 for act in (act1, act2)]
-        # Both layers are one product.
         weights, biases = zip(*(self.coefficients(act.expand) for act in (act1, act2)), strict=True)
         self.expand_weight = nn.Parameter(torch.stack(weights).flatten(2))  # (2, d/4, 2 C)
         self.expand_bias = nn.Parameter(torch.stack(biases).flatten(1)[:, None])  # (2, 1, 2 C)
@@ -259,7 +259,8 @@ class FusedBlock(MobileFormerBlock):
         rows = rows_of(x)
         logits = torch.bmm(by_head(key, self.writing), rows.transpose(1, 2)).unflatten(1, (self.heads, -1))
         weights = logits.softmax(2).flatten(1, 2)  # over the tokens, (B, h·M, H·W)
-        return map_of(rows.baddbmm_(weights.transpose(1, 2), by_head(value, self.writing)), x.shape[2:]), tokens
+        rows = torch.baddbmm(rows, weights.transpose(1, 2), by_head(value, self.writing))
+        return map_of(rows, x.shape[2:]), tokens
 
 
 def fused_block(block):
@@ -276,7 +277,9 @@ def fused_block(block):
 
 
 def with_rows(block):
-    """Make, in place, the depthwise layers of a block :class:`RowsDepthwise`, expanding ones as a repetition.
+    """Make, in place, the depthwise layers of a block :class:`RowsDepthwise`.
+
+    Expanding ones become a repetition, but for narrow ones of stride 2.
 
     Args:
         block: BneckLite, Mobile or MobileDownsample, its BatchNorms folded.
@@ -318,9 +321,18 @@ def replace_modules(model, wrappers):
     return model
 
 
+def is_plain(layer):
+    """Whether a ConvModule is a convolution and then a BatchNorm, and no more: those of other models may be."""
+    if type(layer.conv) is not nn.Conv2d or layer.order[:2] != ('conv', 'norm') or layer.with_spectral_norm:
+        return False
+    return isinstance(layer.norm, _BatchNorm) and layer.norm.affine and layer.norm.track_running_stats
+
+
 def fold(model):
     """Fold the BatchNorms of a model and rewrite its depthwise layers, in place; see :func:`with_rows`."""
-    fuse_conv_bn(model.eval())
+    for layer in [module for module in model.eval().modules() if isinstance(module, ConvModule)]:
+        if is_plain(layer):
+            fuse_conv_bn(layer)
     for module in model.modules():
         if isinstance(module, (BneckLite, Mobile, MobileDownsample)):
             with_rows(module)

@@ -46,7 +46,7 @@ class RowsDepthwise(nn.Module):
 
     Args:
         layer: ConvModule, its BatchNorm folded; its convolution is taken over.
-        repeat: compute an expanding convolution, C to e·C channels at stride 1, as a repetition of the map and a plain
+        repeat: compute an expanding convolution, C to e·C channels, as a repetition of the map and a plain
             depthwise convolution, which is faster. The output channels then come in another order, :attr:`order`.
     """
 

@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 import torch.nn.functional as F
+from mmcv.cnn import ConvModule
 from mmdet.registry import MODELS
 from mmengine.registry import init_default_scope
 
@@ -128,6 +129,33 @@ def test_a_rewritten_detector_masks_padding_as_before(spatial_aware, form, monke
         *(m.bbox_head(m.backbone(images, valid=valid), valid[..., ::8, ::8]) for m in (model, other)), strict=True
     ):
         torch.testing.assert_close(b, a, rtol=1e-4, atol=1e-4)
+
+
+def test_a_fused_backbone_takes_autocast_and_gives_gradients_of_the_image():
+    model, images = backbone('96m'), torch.randn(1, 3, 64, 64, requires_grad=True)
+    fused = fuse(copy.deepcopy(model))
+    expected, actual = (torch.autograd.grad(form(images)[-1].square().sum(), images)[0] for form in (model, fused))
+    torch.testing.assert_close(actual, expected, rtol=1e-3, atol=1e-4)
+    with torch.no_grad(), torch.autocast('cpu', torch.bfloat16):
+        maps = fused(images)
+    assert all((a - b).abs().mean() < 0.05 * b.abs().mean() for a, b in zip(maps, model(images), strict=True))
+
+
+@pytest.mark.parametrize(
+    'options',
+    [
+        dict(conv_cfg=dict(type='ConvWS')),  # changes its weights as it runs
+        dict(norm_cfg=dict(type='BN', affine=False)),
+        dict(order=('norm', 'conv', 'act')),
+    ],
+)
+def test_batch_norms_that_cannot_be_folded_stay(options):
+    torch.manual_seed(0)
+    layers = torch.nn.Sequential(*(ConvModule(8, 8, 3, **{'norm_cfg': dict(type='BN'), **options}) for _ in range(2)))
+    images = torch.randn(4, 8, 16, 16)
+    layers(images)  # in training mode: statistics
+    expected = layers.eval()(images)
+    torch.testing.assert_close(fuse(layers)(images), expected)
 
 
 def test_fuse_repeats_maps_before_wide_expanding_layers():
