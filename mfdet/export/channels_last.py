@@ -16,7 +16,18 @@ from torch import nn
 from mfdet.layers import DynamicReLU, FormerToMobile, Mobile, MobileFormerBlock, MobileToFormer
 from mfdet.layers.bridge import split_heads, with_position
 from mfdet.layers.up_conv import UpConv
-from mfdet.models.fuse import fold, head_mask, joined, map_of, replace_modules, rows_of, scaled
+from mfdet.models.fuse import (
+    SLOPE_BOUNDS,
+    by_head,
+    fold,
+    head_mask,
+    joined,
+    map_of,
+    replace_modules,
+    rows_of,
+    scaled,
+    slope_layers,
+)
 from mfdet.models.mobile_former import MobileFormer
 from mfdet.models.strips import IN_STRIPS, InStrips, MobileInStrips, masked
 
@@ -53,7 +64,7 @@ class ChannelsLastMobileToFormer(MobileToFormer):
     def attend_few(self, query, rows, padding):
         """As :meth:`attend_many`, all heads in one product, which leaves the map as it lies."""
         mask = head_mask(query.shape[-1], self.heads)
-        query = (query[:, None] * mask).flatten(1, 2)  # (B, h·M, C)
+        query = by_head(query, mask)  # (B, h·M, C)
         logits = (rows @ query.transpose(1, 2)).transpose(1, 2).unflatten(1, (self.heads, -1))
         weights = logits if padding is None else logits.masked_fill(padding, -math.inf)
         update = (weights.softmax(-1).flatten(1, 2) @ rows).unflatten(1, (self.heads, -1))
@@ -77,7 +88,7 @@ class ChannelsLastFormerToMobile(FormerToMobile):
     def attend_few(self, rows, key, value):
         """As :meth:`attend_many`, all heads in one product, and the softmax where H·W is the last axis."""
         mask = head_mask(key.shape[-1], self.heads)
-        key, value = ((part[:, None] * mask).flatten(1, 2) for part in (key, value))  # (B, h·M, C)
+        key, value = (by_head(part, mask) for part in (key, value))  # (B, h·M, C)
         logits = (rows @ key.transpose(1, 2)).transpose(1, 2).unflatten(1, (self.heads, -1))  # (B, h, M, H·W)
         return logits.softmax(2).flatten(1, 2).transpose(1, 2) @ value
 
@@ -130,17 +141,14 @@ class ChannelsLastDynamicReLU(DynamicReLU):
     def forward(self, x, tokens, mixing=None, channels=slice(None)):
         """See the base class; x has only some ``channels``, a slice, of the layer's."""
         hidden = F.relu(self.reduce(tokens if mixing is not None else tokens[:, 0]))
-        # 2·hsigmoid(z) is z/3 + 1 from 0 to 2, and 2·hsigmoid(z) - 1 is z/3 from -1 to 1.
-        weights = [half[channels] / 3 for half in self.expand.weight.chunk(2)]
-        biases = [half[channels] / 3 + shift for half, shift in zip(self.expand.bias.chunk(2), (1, 0), strict=True)]
-        bounds = (0, 2), (-1, 1)
+        weights, biases = (part[:, channels] for part in slope_layers(self.expand))
         if mixing is not None and self.mix_hidden:
             hidden = (hidden.transpose(1, 2) @ mixing.flatten(2)).unflatten(-1, x.shape[-2:])  # (B, d/4, H, W)
-            kernels = zip(weights, biases, bounds, strict=True)
+            kernels = zip(weights, biases, SLOPE_BOUNDS, strict=True)
             a1, a2 = (F.conv2d(hidden, weight[..., None, None], bias).clamp(*ends) for weight, bias, ends in kernels)
             return torch.maximum(a1 * x, a2 * x)
-        slopes = F.linear(hidden, torch.cat(weights), torch.cat(biases)).chunk(2, -1)
-        a1, a2 = (a.clamp(*ends) for a, ends in zip(slopes, bounds, strict=True))
+        slopes = F.linear(hidden, weights.flatten(0, 1), biases.flatten()).chunk(2, -1)
+        a1, a2 = (a.clamp(*ends) for a, ends in zip(slopes, SLOPE_BOUNDS, strict=True))
         if mixing is None:
             return torch.maximum(a1[..., None, None] * x, a2[..., None, None] * x)
         a1, a2 = (rows_of(mixing) @ a for a in (a1, a2))  # (B, H·W, C)
@@ -246,7 +254,7 @@ def channels_last(model, fixed_size=False):
     if fixed_size:
         wrappers = IN_STRIPS | {Mobile: ChannelsLastMobile}
         replace_modules(model, {kind: partial(form, strip_size=STRIP_SIZE) for kind, form in wrappers.items()})
-    for block in [module for backbone in backbones for module in backbone.modules()]:
-        if isinstance(block, InStrips):
-            block.strip_size = BACKBONE_STRIP_SIZE
+        for block in [module for backbone in backbones for module in backbone.modules()]:
+            if isinstance(block, InStrips):
+                block.strip_size = BACKBONE_STRIP_SIZE
     return model.requires_grad_(False)

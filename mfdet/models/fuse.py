@@ -159,16 +159,16 @@ def by_head(x, mask):
     return (x[:, None] * mask).flatten(1, 2)
 
 
-def heads_of(x, heads):
-    """View x (B, M, C) as (B·heads, M, C / heads)."""
-    batch, count, channels = x.shape
-    return x.view(batch, count, heads, -1).transpose(1, 2).reshape(-1, count, channels // heads)
+SLOPE_BOUNDS = (0, 2), (-1, 1)  # of a1 and a2
 
 
-def join_heads(x, heads):
-    """Undo :func:`heads_of`."""
-    _, count, channels = x.shape
-    return x.view(-1, heads, count, channels).transpose(1, 2).reshape(-1, count, heads * channels)
+def slope_layers(expand):
+    """Return weights (2, C, d/4) and biases (2, C) for the slopes a1 and a2 before they are clamped to their bounds.
+
+    2·hsigmoid(z) is z/3 + 1 between 0 and 2, and 2·hsigmoid(z) - 1 is z/3 between -1 and 1.
+    """
+    weights, biases = (part.unflatten(0, (2, -1)) / 3 for part in (expand.weight, expand.bias))
+    return weights, torch.stack([biases[0] + 1, biases[1]])
 
 
 class FusedBlock(MobileFormerBlock):
@@ -183,23 +183,24 @@ class FusedBlock(MobileFormerBlock):
 
     def __init__(self, block):
         nn.Module.__init__(self)  # not the block's own layers
-        bridge, former, back = block.mobile_to_former, block.former, block.former_to_mobile
+        bridge, back = block.mobile_to_former, block.former_to_mobile
         act1, act2 = block.mobile.block.act1, block.mobile.block.act2
-        self.heads, self.former_heads, self.channels = bridge.heads, former.heads, back.key.out_features
+        self.heads, self.channels = bridge.heads, back.key.out_features
         # The gate 2·hsigmoid(z) is z/3 + 1 between 0 and 2.
         self.query_and_gate = joined(scaled(bridge.query, bridge.scale), scaled(bridge.gate, 1 / 3, 1))
         self.proj, self.norm = bridge.proj, bridge.norm
-        self.former_query = joined(scaled(former.query, former.scale))
-        self.former_proj, self.former_norm = former.proj, former.norm
-        self.ffn, self.ffn_norm = former.ffn, former.ffn_norm if former.ffn is not None else None
+        self.former = block.former
         key, value, reduce1, reduce2 = back.key, back.value, act1.reduce, act2.reduce
         self.for_map = joined(scaled(key, back.scale), *(scaled(layer, 1) for layer in (value, reduce1, reduce2)))
-        # a1 = 2·hsigmoid(z) is as the gate, a2 = 2·hsigmoid(z) - 1 is z/3 between -1 and 1; both come of one product.
+        # One product gives the slopes of both dynamic ReLUs, each with as many channels C as the wider one.
         self.hidden = [act.expand.out_features // 2 for act in (act1, act2)]
-        weights, biases = zip(*(self.coefficients(act.expand) for act in (act1, act2)), strict=True)
+        more = [(0, max(self.hidden) - channels) for channels in self.hidden]
+        weights, biases = zip(*(slope_layers(act.expand) for act in (act1, act2)), strict=True)
+        weights = [F.pad(weight.permute(2, 0, 1), pad) for weight, pad in zip(weights, more, strict=True)]
         self.expand_weight = nn.Parameter(torch.stack(weights).flatten(2))  # (2, d/4, 2 C)
+        biases = [F.pad(bias, pad) for bias, pad in zip(biases, more, strict=True)]
         self.expand_bias = nn.Parameter(torch.stack(biases).flatten(1)[:, None])  # (2, 1, 2 C)
-        for name, bounds in (('least', (0.0, -1.0)), ('most', (2.0, 1.0))):  # of a1 and a2
+        for name, bounds in zip(('least', 'most'), zip(*SLOPE_BOUNDS, strict=True), strict=True):
             self.register_buffer(name, self.expand_bias.new_tensor(bounds)[:, None], persistent=False)
         self.mobile = block.mobile
         for name, layer in (('reading', bridge.query), ('writing', key)):  # which channels belong to each head
@@ -209,14 +210,6 @@ class FusedBlock(MobileFormerBlock):
             if isinstance(layer, nn.Linear):
                 layer.weight.data = transposed(layer.weight.data)
 
-    def coefficients(self, layer):
-        """Return weight (d/4, 2, C) and bias (2, C) of a1 and a2 before they are clamped, C as in the wider layer."""
-        weight, bias = scaled(layer, 1 / 3)
-        weight, bias = weight.T.unflatten(1, (2, -1)), bias.unflatten(0, (2, -1)).clone()
-        bias[0] += 1
-        more = max(self.hidden) - bias.shape[1]
-        return F.pad(weight, (0, more)), F.pad(bias, (0, more))
-
     def update_tokens(self, rows, tokens, valid):
         """Mobile→Former, from a map as rows (B, H·W, C), and Former."""
         query, gate = self.query_and_gate(tokens).chunk(2, -1)
@@ -225,12 +218,7 @@ class FusedBlock(MobileFormerBlock):
             logits = logits.masked_fill(~valid.flatten(2), -math.inf)
         update = torch.bmm(logits.softmax(-1), rows).unflatten(1, (self.heads, -1))
         update = (update * self.reading).sum(1) * gate.clamp(0, 2)
-        tokens = self.norm(tokens + self.proj(update))
-        values = heads_of(tokens, self.former_heads)
-        query = heads_of(self.former_query(tokens), self.former_heads)
-        weights = torch.bmm(query, values.transpose(1, 2)).softmax(-1)
-        tokens = self.former_norm(tokens + self.former_proj(join_heads(torch.bmm(weights, values), self.former_heads)))
-        return tokens if self.ffn is None else self.ffn_norm(tokens + self.ffn(tokens))
+        return self.former(self.norm(tokens + self.proj(update)))
 
     def slopes(self, hidden):
         """Split each dynamic ReLU into a scale p > 0 and a leaky ReLU.
@@ -271,7 +259,6 @@ def fused_block(block):
         and isinstance(mobile.act1, DynamicReLU)
         and not block.spatial_aware
         and (mobile.groups if isinstance(mobile, Mobile) else mobile.shuffle1) == 1
-        and block.former.token_mixer == 'attention'
     )
     return FusedBlock(block) if suits else block
 
