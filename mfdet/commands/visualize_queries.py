@@ -37,7 +37,7 @@ def observe(model, inputs):
         inputs: of the image's pipeline, ``inputs`` and ``data_samples`` as lists of one.
 
     Returns:
-        Class probabilities (L, M, K + 1) and boxes (L, M, 4), normalised (cx, cy, w, h), after each of the L blocks;
+        Class scores (L, M, K) and boxes (L, M, 4), normalised (cx, cy, w, h), after each of the L blocks;
         and for each scale the attention of its last block, averaged over the heads, (M, h, w), of the image alone.
     """
     import torch
@@ -77,7 +77,7 @@ def observe(model, inputs):
             rows, columns = (-(-size // stride) for size in sample.img_shape)
             weights = weights[:, :rows, :columns]
         maps.append(weights.numpy())
-    return logits[:, 0].softmax(-1).numpy(), boxes[:, 0].numpy(), maps
+    return head.scores(logits[:, 0]).numpy(), boxes[:, 0].numpy(), maps
 
 
 def draw_attention(image, weights, cell):
@@ -120,14 +120,14 @@ def draw_steps(image, boxes):
     return canvas
 
 
-def picture(image, shape, queries, probabilities, boxes, attention, strides, classes):
+def picture(image, shape, queries, scores, boxes, attention, strides, classes):
     """Compose one row for each query: its boxes, then its attention over each scale.
 
     Args:
         image: uint8 (H, W, 3) BGR.
         shape: height and width at which the model saw it.
         queries: indices of the queries.
-        probabilities, boxes, attention: of :func:`observe`.
+        scores, boxes, attention: of :func:`observe`.
         strides: stride of each scale.
         classes: class names.
 
@@ -140,8 +140,8 @@ def picture(image, shape, queries, probabilities, boxes, attention, strides, cla
     )
     panels = []
     for query in queries:
-        label = int(probabilities[-1, query, :-1].argmax())
-        score = probabilities[-1, query, label]
+        label = int(scores[-1, query].argmax())
+        score = scores[-1, query, label]
         steps = draw_steps(image, boxes[:, query])
         panels.append(titled(steps, f'query {query}: {classes[label]} {score:.2f}, box by block'))
         for weights, stride in zip(attention, strides, strict=True):
@@ -170,8 +170,8 @@ def main(argv=None):
         raise InputError(f'--queries must be from 0 to {count - 1}, got {" ".join(map(str, args.queries))}')
     data = image_pipeline(config)(dict(img=image, img_id=0))
     data = {name: [value] for name, value in data.items()}
-    probabilities, boxes, attention = observe(model, data)
-    best = probabilities[-1, :, :-1].max(-1).argsort()[::-1][: args.top]
+    scores, boxes, attention = observe(model, data)
+    best = scores[-1].max(-1).argsort()[::-1][: args.top]
     names = classes or [f'class {i}' for i in range(model.bbox_head.num_classes)]
     used = [
         stride
@@ -179,7 +179,7 @@ def main(argv=None):
         if len(stage)
     ]
     shape = data['data_samples'][0].img_shape
-    sheet = picture(image, shape, args.queries or best, probabilities, boxes, attention, used, names)
+    sheet = picture(image, shape, args.queries or best, scores, boxes, attention, used, names)
     path = os.path.join(args.out, f'{os.path.splitext(os.path.basename(args.image))[0]}_queries.png')
     try:
         os.makedirs(args.out, exist_ok=True)

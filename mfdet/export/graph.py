@@ -97,11 +97,18 @@ class E2EGraph(DetectorGraph):
         """See :meth:`DetectorGraph.forward`; valid is bool (B, 1, H, W), extent (B, 1, 4)."""
         stride = self.model.backbone.out_strides[0]
         feats = self.model.backbone(images, valid=valid)
-        logits, boxes = self.model.bbox_head(feats, valid[..., ::stride, ::stride])
-        scores, labels = logits[0].softmax(-1)[..., :-1].max(-1)
-        scores, best = scores.topk(self.model.bbox_head.test_cfg['max_per_img'])
+        head = self.model.bbox_head
+        logits, boxes = head(feats, valid[..., ::stride, ::stride])
+        scores, count = head.scores(logits[0]), head.test_cfg['max_per_img']
+        if head.loss_cls.use_sigmoid:  # as in mmdet, a query may be found as several classes
+            scores, best = scores.flatten(1).topk(count)
+            labels, best = best % head.num_classes, best // head.num_classes
+        else:
+            scores, labels = scores.max(-1)
+            scores, best = scores.topk(count)
+            labels = labels.gather(1, best)
         boxes = bbox_cxcywh_to_xyxy(boxes[0].gather(1, best[..., None].expand(-1, -1, 4))) * extent
-        return boxes.clamp(min=0).minimum(extent), scores, labels.gather(1, best)
+        return boxes.clamp(min=0).minimum(extent), scores, labels
 
 
 class RetinaNetGraph(DetectorGraph):

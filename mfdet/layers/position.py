@@ -11,6 +11,11 @@ from torch import nn
 CODE = dict(temperature=20, scale=4 * math.pi)
 
 
+def place_code(places, dim):
+    """Code pairs of numbers from 0 to 1, such as centres (x, y), (..., 2) to (..., dim): the code of y, then of x."""
+    return coordinate_to_encoding(places, dim // 2, **CODE)
+
+
 def align_position_codes(mobile_to_former, gain=1.0, noise=0.3):
     """Initialise the queries of Mobile→Former so that a query's position code attends to its place in the map.
 

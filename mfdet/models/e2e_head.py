@@ -6,9 +6,8 @@ import math
 
 import torch
 from mmdet.models.dense_heads import DETRHead
-from mmdet.models.layers import coordinate_to_encoding
 from mmdet.registry import MODELS
-from mmdet.structures.bbox import bbox_cxcywh_to_xyxy, bbox_xyxy_to_cxcywh
+from mmdet.structures.bbox import bbox_cxcywh_to_xyxy, bbox_overlaps, bbox_xyxy_to_cxcywh
 from mmdet.utils import reduce_mean
 from mmengine.dist import get_world_size
 from mmengine.model.weight_init import xavier_init
@@ -17,7 +16,7 @@ from torch import nn
 from mfdet.errors import InputError
 from mfdet.layers import Mobile, MobileFormerBlock
 from mfdet.layers.mobile import halve, pointwise
-from mfdet.layers.position import CODE, PositionCode, align_position_codes, map_extent
+from mfdet.layers.position import PositionCode, align_position_codes, map_extent, place_code
 from mfdet.layers.up_conv import UpConv
 from mfdet.models.matcher import HungarianMatcher
 
@@ -62,6 +61,25 @@ def mlp(in_channels, hidden, out_channels, layers):
     return nn.Sequential(linear[0], *(module for layer in linear[1:] for module in (nn.ReLU(), layer)))
 
 
+def scales_of(feats, valid):
+    """Return map, mask of its valid cells and extent of the images in its cells for each scale, coarse to fine.
+
+    Args:
+        feats: maps (B, C, H, W), fine to coarse, each half the size of the one before.
+        valid: bool (B, 1, H, W) of the finest map, False at padding; None if it is all image.
+    """
+    masks, extents = [valid], [map_extent(feats[0], valid)]
+    for _ in feats[1:]:
+        masks.append(halve(masks[-1]))
+        extents.append(extents[-1] / 2)
+    return list(zip(reversed(feats), reversed(masks), reversed(extents), strict=True))
+
+
+def image_sizes(metas, like):
+    """Return width, height, width, height of each image in pixels, (B, 4) float32, on the device of a tensor."""
+    return torch.tensor([meta['img_shape'][1::-1] * 2 for meta in metas], dtype=torch.float32, device=like.device)
+
+
 def grid_boxes(count, size=0.3):
     """Boxes (count, 4), normalised (cx, cy, w, h), with centres on an even grid over the image."""
     rows = max(1, round(math.sqrt(count)))
@@ -70,6 +88,9 @@ def grid_boxes(count, size=0.3):
         columns = count // rows + (row < count % rows)
         boxes += [((column + 0.5) / columns, (row + 0.5) / rows, size, size) for column in range(columns)]
     return torch.tensor(boxes)
+
+
+RARE = -math.log(99)  # bias of sigmoid scores that start at 0.01
 
 
 @MODELS.register_module()
@@ -98,8 +119,10 @@ class MobileFormerHead(DETRHead):
         former_cfg: further arguments of :class:`mfdet.layers.Former`.
         drop_path: probability of dropping an update of a sample in training.
         matcher: weights of the matching costs, arguments of :class:`mfdet.models.matcher.HungarianMatcher`.
-        bg_cls_weight: weight of no-object in the classification loss.
-        loss_cls: classification loss over softmax probabilities, by default cross-entropy of weight 1.
+        bg_cls_weight: weight of no-object in the classification loss over softmax probabilities.
+        loss_cls: DETR's cross-entropy over softmax probabilities (the default, of weight 1), or
+            :class:`mfdet.models.MatchabilityAwareLoss`: sigmoid scores without no-object, which tell the quality of
+            the box as well.
         loss_bbox, loss_iou: L1 loss of normalised boxes and GIoU loss, by default with DETR's weights 5 and 2.
         train_cfg: not looked at; mmdet's detectors pass it.
         test_cfg: ``max_per_img`` best detections are kept, by default one for each query.
@@ -108,6 +131,8 @@ class MobileFormerHead(DETRHead):
     Raises:
         InputError: an argument is out of its range; the message names it.
     """
+
+    code_gain = 1.0  # how sharply a query attends to its place at first, see align_position_codes
 
     def __init__(
         self,
@@ -148,11 +173,12 @@ class MobileFormerHead(DETRHead):
                 f'num_queries and the sum of num_blocks must be at least 1, got {num_queries} and {num_blocks}'
             )
         loss_cls = dict(loss_cls or dict(type='CrossEntropyLoss'))
+        quality = loss_cls['type'] == 'MatchabilityAwareLoss'
         wrong = sorted({'class_weight', 'bg_cls_weight'} & set(loss_cls))
-        if loss_cls['type'] != 'CrossEntropyLoss' or loss_cls.get('use_sigmoid') or wrong:
+        if not quality and (loss_cls['type'] != 'CrossEntropyLoss' or loss_cls.get('use_sigmoid') or wrong):
             raise InputError(
-                'loss_cls must be a CrossEntropyLoss with softmax and without class weights, '
-                f'as bg_cls_weight of the head weighs no-object; got {loss_cls}'
+                'loss_cls must be a MatchabilityAwareLoss, or a CrossEntropyLoss with softmax and without class '
+                f'weights, as bg_cls_weight of the head weighs no-object; got {loss_cls}'
             )
         if num_blocks[-1] < 1:
             raise InputError(
@@ -171,12 +197,13 @@ class MobileFormerHead(DETRHead):
         )
         self.num_queries = num_queries
         self.refine_positions = refine_positions
-        self.matcher = HungarianMatcher(**(matcher or {}))
-        class_weight = [1.0] * num_classes + [bg_cls_weight]
+        self.matcher = HungarianMatcher(**(matcher or {}), use_sigmoid=quality)
+        if not quality:
+            loss_cls['class_weight'] = [1.0] * num_classes + [bg_cls_weight]
         super().__init__(
             num_classes,
             embed_dims=query_dim,
-            loss_cls=dict(loss_cls, class_weight=class_weight),
+            loss_cls=loss_cls,
             loss_bbox=loss_bbox or dict(type='L1Loss', loss_weight=5.0),
             loss_iou=loss_iou or dict(type='GIoULoss', loss_weight=2.0),
             train_cfg=None,
@@ -188,9 +215,7 @@ class MobileFormerHead(DETRHead):
     def _init_layers(self):
         """Build the layers; called by the base class."""
         layout, dim = self._layout, self.embed_dims
-        self.query_features = nn.Parameter(torch.zeros(self.num_queries, dim))
-        self.query_positions = nn.Parameter(torch.zeros(self.num_queries, dim))
-        self.query_references = nn.Parameter(torch.zeros(self.num_queries, 4))
+        self._build_queries()
         self.codes = nn.ModuleList()
         self.entries = nn.ModuleList()  # how a scale's map comes about: a projection, then up-convolutions
         self.stages = nn.ModuleList()
@@ -212,6 +237,11 @@ class MobileFormerHead(DETRHead):
         self.fc_reg = mlp(dim, dim, 4, 3)
         self.reset_parameters()
 
+    def _build_queries(self):
+        self.query_features = nn.Parameter(torch.zeros(self.num_queries, self.embed_dims))
+        self.query_positions = nn.Parameter(torch.zeros(self.num_queries, self.embed_dims))
+        self.query_references = nn.Parameter(torch.zeros(self.num_queries, 4))
+
     def _build_block(self, channels, ratio, last):
         dim, block_cfg = self.embed_dims, self._layout['block_cfg']
         mobile = None if last else Mobile(channels, channels, ratio, dim, mix_hidden=block_cfg['spatial_aware'])
@@ -222,18 +252,26 @@ class MobileFormerHead(DETRHead):
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 xavier_init(module, distribution='uniform')
-        boxes = grid_boxes(self.num_queries)
-        nn.init.normal_(self.query_features, std=0.02)
-        self.query_references.data.copy_(boxes.logit())
-        code = coordinate_to_encoding(boxes[None, :, :2], self.embed_dims // 2, **CODE)
-        self.query_positions.data.copy_(code[0])
+        self._reset_queries()
         for stage in self.stages:
             for block in stage:
-                align_position_codes(block.mobile_to_former)
+                align_position_codes(block.mobile_to_former, self.code_gain)
         for refine in self.refine:
             nn.init.zeros_(refine[-1].weight)
         nn.init.zeros_(self.fc_reg[-1].weight)
-        self.fc_cls.bias.data[-1] = math.log(self.num_classes)
+        self._reset_scores()
+
+    def _reset_scores(self):
+        if self.loss_cls.use_sigmoid:
+            nn.init.constant_(self.fc_cls.bias, RARE)
+        else:
+            self.fc_cls.bias.data[-1] = math.log(self.num_classes)
+
+    def _reset_queries(self):
+        boxes = grid_boxes(self.num_queries)
+        nn.init.normal_(self.query_features, std=0.02)
+        self.query_references.data.copy_(boxes.logit())
+        self.query_positions.data.copy_(place_code(boxes[None, :, :2], self.embed_dims)[0])
 
     def own_queries(self, batch_size):
         """Return the learned :class:`Queries` for a batch."""
@@ -258,20 +296,16 @@ class MobileFormerHead(DETRHead):
             all_blocks: return the predictions after every block in place of the last.
 
         Returns:
-            Class logits (L, B, M, K + 1), the last class being no-object, and boxes (L, B, M, 4) as normalised
-            (cx, cy, w, h); L is the number of blocks or 1.
+            Class logits (L, B, M, K + 1), the last class being no-object, or (L, B, M, K) for sigmoid scores, and
+            boxes (L, B, M, 4) as normalised (cx, cy, w, h); L is the number of blocks or 1.
         """
         queries = queries or self.own_queries(feats[0].shape[0])
         features, positions = queries.features, queries.positions
-        masks, extents = [valid], [map_extent(feats[0], valid)]
-        for _ in feats[1:]:
-            masks.append(halve(masks[-1]))
-            extents.append(extents[-1] / 2)
         drivers = queries.groups[0] if len(queries.groups) > 1 else None
         outputs = []  # after each block, (q^f, q^f + q^p)
         x = None
-        for feat, mask, extent, entry, code, stage in zip(
-            reversed(feats), reversed(masks), reversed(extents), self.entries, self.codes, self.stages, strict=True
+        for (feat, mask, extent), entry, code, stage in zip(
+            scales_of(feats, valid), self.entries, self.codes, self.stages, strict=True
         ):
             x = entry(feat) if x is None else entry(x, feat, mask)
             map_code = code(x, extent)
@@ -282,6 +316,10 @@ class MobileFormerHead(DETRHead):
                 outputs.append((features, features + positions))
         hidden, located = map(torch.stack, zip(*(outputs if all_blocks else outputs[-1:]), strict=True))
         return self.fc_cls(hidden), (self.fc_reg(located) + queries.references).sigmoid()
+
+    def scores(self, logits):
+        """Turn class logits of the head into scores (..., K)."""
+        return logits.sigmoid() if self.loss_cls.use_sigmoid else logits.softmax(-1)[..., :-1]
 
     def loss(self, feats, batch_data_samples, valid=None, queries=None):
         """Compute the losses of every block.
@@ -313,7 +351,7 @@ class MobileFormerHead(DETRHead):
             dict of scalars, see :meth:`loss`.
         """
         logits, boxes = logits.float(), boxes.float()
-        sizes = boxes.new_tensor([meta['img_shape'][1::-1] * 2 for meta in metas])  # (B, 4)
+        sizes = image_sizes(metas, boxes)
         names = [meta.get('img_path') or meta.get('img_id', i) for i, meta in enumerate(metas)]
         pairs = self.matcher(logits.detach(), boxes.detach(), objects, sizes, groups, names)
         return self.loss_of_pairs(logits, boxes, objects, sizes, pairs)
@@ -332,19 +370,27 @@ class MobileFormerHead(DETRHead):
             dict of scalars, see :meth:`loss`.
         """
         block, image, query, target = pairs
-        labels = logits.new_full(logits.shape[:-1], self.num_classes, dtype=torch.long)
-        labels[block, image, query] = torch.cat([item.labels for item in objects])[target]
-        losses_cls = self.loss_cls(logits.flatten(0, 2), labels.flatten(), reduction_override='none')
+        predicted, scale = boxes[block, image, query], sizes[image]
+        truth = torch.cat([item.bboxes for item in objects]).to(boxes)[target]
+        labels = torch.cat([item.labels for item in objects])[target]
         positives = len(block) // len(logits)
-        negatives = labels[0].numel() - positives
+        negatives = logits[0, ..., 0].numel() - positives
         # Means over the processes, so that they have the loss of one process with all the images.
         positives, negatives = reduce_mean(boxes.new_tensor([positives, negatives], dtype=torch.float))
-        losses_cls = losses_cls.unflatten(0, logits.shape[:3]).sum((1, 2))
-        losses_cls = losses_cls / (positives + self.bg_cls_weight * negatives).clamp(min=1 / get_world_size())
+        if self.loss_cls.use_sigmoid:
+            quality = torch.full_like(logits, -1)
+            pixels = bbox_cxcywh_to_xyxy(predicted.detach()) * scale
+            quality[block, image, query, labels] = bbox_overlaps(pixels, truth, is_aligned=True).clamp(min=0)
+            losses_cls = self.loss_cls(logits, quality, reduction_override='none').sum((1, 2, 3))
+            counted = positives
+        else:
+            classes = logits.new_full(logits.shape[:-1], self.num_classes, dtype=torch.long)
+            classes[block, image, query] = labels
+            losses_cls = self.loss_cls(logits.flatten(0, 2), classes.flatten(), reduction_override='none')
+            losses_cls = losses_cls.unflatten(0, logits.shape[:3]).sum((1, 2))
+            counted = positives + self.bg_cls_weight * negatives
+        losses_cls = losses_cls / counted.clamp(min=1 / get_world_size())
         positives = positives.clamp(min=1 / get_world_size())
-        predicted = boxes[block, image, query]
-        truth = torch.cat([item.bboxes for item in objects]).to(boxes)[target]
-        scale = sizes[image]
 
         def by_block(losses):
             if not len(block):  # a zero that reaches every parameter, as processes that train together need

@@ -113,8 +113,8 @@ def test_observed_attention_is_that_of_the_image(trained):
     assert len(classes) == 6
     image = np.random.default_rng(1).integers(256, size=(70, 100, 3), dtype=np.uint8)
     data = {name: [value] for name, value in image_pipeline(config)(dict(img=image, img_id=0)).items()}
-    probabilities, boxes, attention = visualize_queries.observe(model, data)
-    assert probabilities.shape == (5, 25, 7)
+    scores, boxes, attention = visualize_queries.observe(model, data)
+    assert scores.shape == (5, 25, 6)
     assert boxes.shape == (5, 25, 4)
     assert [weights.shape for weights in attention] == [(25, 3, 4), (25, 5, 7), (25, 9, 13)]
     for weights in attention:

@@ -1,8 +1,7 @@
 import pytest
 import torch
+from head_inputs import make_feats, make_padded, make_samples
 from mmdet.models.dense_heads import DETRHead
-from mmdet.structures import DetDataSample
-from mmengine.structures import InstanceData
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from mfdet.errors import InputError
@@ -22,23 +21,6 @@ def make_head(**options):
     for parameter in head.parameters():  # no zero weights that would hide a mistake
         parameter.data += 0.05 * torch.randn_like(parameter)
     return head
-
-
-def make_feats(height, width, batch=2, channels=(8, 12, 16), seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    sizes = [(-(-height // s), -(-width // s)) for s in (8, 16, 32)][-len(channels) :]
-    return tuple(torch.randn(batch, c, *size, generator=generator) for c, size in zip(channels, sizes, strict=True))
-
-
-def make_samples(counts, shape=(64, 96)):
-    generator = torch.Generator().manual_seed(3)
-    samples = []
-    for i, count in enumerate(counts):
-        corners = torch.rand(count, 2, 2, generator=generator).sort(1).values.flatten(1)
-        boxes = corners * torch.tensor([shape[1], shape[0]] * 2)
-        objects = InstanceData(bboxes=boxes, labels=torch.randint(5, (count,), generator=generator))
-        samples.append(DetDataSample(gt_instances=objects, metainfo=dict(img_shape=shape, img_path=f'{i}.jpg')))
-    return samples
 
 
 def test_shapes():
@@ -100,8 +82,8 @@ def test_position_refinement_is_switched_off():
         (dict(num_queries=0), 'num_queries and the sum of num_blocks must be at least 1'),
         (dict(num_blocks=[0, 0, 0]), 'num_queries and the sum of num_blocks must be at least 1'),
         (dict(num_blocks=[5, 2, 0]), 'last entry of num_blocks'),
-        (dict(loss_cls=dict(type='FocalLoss')), 'loss_cls must be a CrossEntropyLoss'),
-        (dict(loss_cls=dict(type='CrossEntropyLoss', use_sigmoid=True)), 'loss_cls must be a CrossEntropyLoss'),
+        (dict(loss_cls=dict(type='FocalLoss')), 'a CrossEntropyLoss with softmax'),
+        (dict(loss_cls=dict(type='CrossEntropyLoss', use_sigmoid=True)), 'a CrossEntropyLoss with softmax'),
         (dict(loss_cls=dict(type='CrossEntropyLoss', bg_cls_weight=0.2)), 'bg_cls_weight of the head'),
         (dict(expand_ratio=1.5), 'expand_ratio must be a whole number'),
     ],
@@ -114,21 +96,11 @@ def test_wrong_arguments(options, message):
 def test_padding_changes_no_query():
     """The same maps alone and on the valid area of a larger, padded batch."""
     head = make_head().eval()
-    alone = make_feats(64, 96, batch=1)
-    padding = torch.Generator().manual_seed(9)
-    batch, valid = [], None
-    for feat, stride in zip(alone, (8, 16, 32), strict=True):
-        padded = 10 * torch.randn(2, feat.shape[1], 160 // stride, 128 // stride, generator=padding)
-        padded[:1, :, : feat.shape[2], : feat.shape[3]] = feat
-        if valid is None:
-            valid = torch.ones(2, 1, *padded.shape[2:], dtype=torch.bool)
-            valid[0] = False
-            valid[0, :, : feat.shape[2], : feat.shape[3]] = True
-        batch.append(padded)
+    alone, batch, valid = make_padded()
     with torch.no_grad():
         expected = head(alone, all_blocks=True)
-        actual = head(tuple(batch), valid, all_blocks=True)
-        unmasked = head(tuple(batch), all_blocks=True)
+        actual = head(batch, valid, all_blocks=True)
+        unmasked = head(batch, all_blocks=True)
     for a, e, u in zip(actual, expected, unmasked, strict=True):
         torch.testing.assert_close(a[:, :1], e, atol=1e-4, rtol=1e-4)
         assert (u[:, :1] - e).abs().max() > 1e-2  # the mask is what makes them equal
