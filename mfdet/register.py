@@ -5,6 +5,7 @@ import mfdet.data.shapes_dataset
 import mfdet.data.transforms
 import mfdet.engine.checkpoint
 import mfdet.engine.draw
+import mfdet.engine.ema
 import mfdet.engine.exported_model
 import mfdet.engine.loop
 import mfdet.engine.report

@@ -76,6 +76,8 @@ class PlainCheckpointHook(Hook):
 
     def before_save_checkpoint(self, runner, checkpoint):
         """Replace what needs unpickling in ``checkpoint`` by plain containers."""
+        if 'optimizer' not in checkpoint:  # the best, for use: only a training goes on from the other weights
+            checkpoint.pop('ema_state_dict', None)
         hub = checkpoint['message_hub']
         hub['log_scalars'] = {
             name: [values.tolist() for values in buffer.data] for name, buffer in hub['log_scalars'].items()
