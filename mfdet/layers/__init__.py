@@ -1,6 +1,7 @@
 """The parts of a Mobile-Former block, one class for each name in the paper."""
 
 from mfdet.layers.block import MobileFormerBlock
+from mfdet.layers.box_sampling import BoxSampling
 from mfdet.layers.bridge import FormerToMobile, MobileToFormer
 from mfdet.layers.dynamic_relu import DynamicReLU, StaticReLU
 from mfdet.layers.former import Former
@@ -8,6 +9,7 @@ from mfdet.layers.mobile import BneckLite, Mobile, MobileDownsample, channel_shu
 
 __all__ = [
     'BneckLite',
+    'BoxSampling',
     'DynamicReLU',
     'Former',
     'FormerToMobile',

@@ -3,7 +3,18 @@
 from mfdet.models.classifier import MobileFormerClassifier
 from mfdet.models.e2e_detector import E2EMobileFormer
 from mfdet.models.e2e_head import MobileFormerHead
+from mfdet.models.e2e_plus_head import MobileFormerPlusHead
+from mfdet.models.matchability_loss import MatchabilityAwareLoss
 from mfdet.models.mobile_former import ARCHS, MobileFormer
 from mfdet.models.retina_head import SyncedRetinaHead
 
-__all__ = ['ARCHS', 'E2EMobileFormer', 'MobileFormer', 'MobileFormerClassifier', 'MobileFormerHead', 'SyncedRetinaHead']
+__all__ = [
+    'ARCHS',
+    'E2EMobileFormer',
+    'MatchabilityAwareLoss',
+    'MobileFormer',
+    'MobileFormerClassifier',
+    'MobileFormerHead',
+    'MobileFormerPlusHead',
+    'SyncedRetinaHead',
+]

@@ -1,0 +1,129 @@
+"""Head of E2E-MF+, beyond the paper: the end-to-end head for little data and short trainings."""
+
+import torch
+from mmdet.models.layers import inverse_sigmoid
+from mmdet.registry import MODELS
+from torch import nn
+
+from mfdet.errors import InputError
+from mfdet.layers.box_sampling import BoxSampling
+from mfdet.layers.position import place_code
+from mfdet.models.e2e_head import RARE, MobileFormerHead, image_sizes, scales_of
+from mfdet.models.query_selection import QuerySelection
+
+
+@MODELS.register_module()
+class MobileFormerPlusHead(MobileFormerHead):
+    """E2E-MF's blocks over queries that the maps propose, each of which refines its box from block to block.
+
+    What differs from :class:`MobileFormerHead`, whose learned queries need long to find out which object is whose:
+
+    - queries are the best cells of a small pyramid of maps, with their boxes and scores (:class:`QuerySelection`); many
+      cells of an object learn together, as in dense detectors;
+    - after each block a query moves its box, the next block starts from there, and its position part is the code of
+      that box (iterative refinement: Deformable DETR, Zhu et al., ICLR 2021);
+    - before each block a query looks at the map inside its box (:class:`mfdet.layers.BoxSampling`);
+    - scores are those of the cells plus what the blocks say, who have to learn which of several queries is to speak for
+      an object, not what objects are. Queries are matched one to one, so there is no NMS.
+
+    Args:
+        num_classes: number of classes K.
+        in_channels: channels of the backbone's maps, fine to coarse.
+        pyramid_channels: channels of the pyramid.
+        others: of :class:`MobileFormerHead`; ``refine_positions`` is not among them.
+
+    Raises:
+        InputError: an argument is out of its range; the message names it.
+    """
+
+    code_gain = 4.0
+
+    def __init__(self, num_classes, in_channels, pyramid_channels=64, **others):
+        if 'refine_positions' in others:
+            raise InputError('refine_positions: positions follow the boxes here; leave it out')
+        self._selection = dict(in_channels=in_channels[::-1], channels=pyramid_channels, num_classes=num_classes)
+        widths = [pyramid_channels] * len(in_channels)
+        super().__init__(num_classes, widths, refine_positions=False, **others)
+        if not self.loss_cls.use_sigmoid:
+            raise InputError(
+                'loss_cls must be a MatchabilityAwareLoss here, as cells have no no-object; '
+                f'got {others.get("loss_cls")}'
+            )
+
+    def _build_queries(self):
+        dim = self.embed_dims
+        self.selection = QuerySelection(**self._selection, num_queries=self.num_queries, query_dim=dim)
+        self.size_code = nn.Linear(dim, dim)
+        self.sampling = nn.ModuleList(
+            nn.ModuleList(BoxSampling(channels, dim) for _ in range(depth))
+            for channels, depth in zip(self._layout['channels'], self._layout['num_blocks'], strict=True)
+        )
+
+    def _reset_queries(self):
+        nn.init.zeros_(self.size_code.weight)
+        nn.init.constant_(self.selection.classify.bias, RARE)
+        for layer in (self.selection.classify, self.selection.regress):
+            nn.init.normal_(layer.weight, std=0.01)
+
+    def _reset_scores(self):
+        nn.init.zeros_(self.fc_cls.weight)  # at first, the cells' scores as they are
+        nn.init.zeros_(self.fc_cls.bias)
+
+    def positions(self, boxes):
+        """Return the position part (B, M, d) of queries with boxes (B, M, 4): the codes of centre and size."""
+        centres, sizes = (place_code(part, self.embed_dims) for part in boxes.split(2, -1))
+        return centres + self.size_code(sizes)
+
+    def forward(self, feats, valid=None, all_blocks=False):
+        """Predict classes and boxes; arguments and results as of :class:`MobileFormerHead`."""
+        scales = scales_of(feats, valid)
+        maps = self.selection.maps(scales)
+        logits, boxes = self.run_blocks(maps, scales, *self.selection(self.selection.cells(maps, scales)))
+        return (logits, boxes) if all_blocks else (logits[-1:], boxes[-1:])
+
+    def run_blocks(self, maps, scales, features, boxes, logits):
+        """Run the queries through the blocks.
+
+        Args:
+            maps: the pyramid, coarse to fine.
+            scales: of :func:`mfdet.models.e2e_head.scales_of`.
+            features: queries (B, M, d).
+            boxes: where they start, (B, M, 4) normalised (cx, cy, w, h).
+            logits: their scores at the start, (B, M, K).
+
+        Returns:
+            Class logits (L, B, M, K) and boxes (L, B, M, 4) after each block.
+        """
+        hidden, refined, x = [], [], None
+        for lateral, (_, mask, extent), entry, code, stage, samplings in zip(
+            maps, scales, self.entries, self.codes, self.stages, self.sampling, strict=True
+        ):
+            x = entry(lateral) if x is None else entry(x, lateral, mask)
+            map_code = code(x, extent)
+            for block, sampling in zip(stage, samplings, strict=True):
+                boxes = boxes.detach()  # each block answers for its own step
+                positions = self.positions(boxes)
+                features = sampling(x, features, boxes, extent, mask)
+                x, features = block(x, features, mask, map_code, positions)
+                boxes = (self.fc_reg(features + positions) + inverse_sigmoid(boxes, eps=1e-4)).sigmoid()
+                hidden.append(features)
+                refined.append(boxes)
+        return self.fc_cls(torch.stack(hidden)) + logits.detach(), torch.stack(refined)
+
+    def loss(self, feats, batch_data_samples, valid=None):
+        """Compute the losses of every block, and those of the cells (``cells.``).
+
+        Arguments and results otherwise as of :class:`MobileFormerHead`.
+        """
+        scales = scales_of(feats, valid)
+        maps = self.selection.maps(scales)
+        cells = self.selection.cells(maps, scales)
+        outputs = self.run_blocks(maps, scales, *self.selection(cells))
+        objects = [sample.gt_instances for sample in batch_data_samples]
+        metas = [sample.metainfo for sample in batch_data_samples]
+        losses = self.loss_by_feat(*outputs, objects, metas)
+        sizes = image_sizes(metas, cells.logits)
+        pairs = self.selection.pairs(cells, objects, sizes)
+        boxes = cells.references.float().sigmoid()
+        of_cells = self.loss_of_pairs(cells.logits[None].float(), boxes[None], objects, sizes, pairs)
+        return losses | {f'cells.{name}': loss for name, loss in of_cells.items()}

@@ -1,0 +1,134 @@
+import pytest
+import torch
+from head_inputs import make_feats, make_padded, make_samples
+
+from mfdet.errors import InputError
+from mfdet.models import MobileFormerPlusHead
+from mfdet.models.e2e_head import scales_of
+
+SMALL = dict(
+    num_classes=5, in_channels=[8, 12, 16], channels=[32, 24, 16], num_blocks=[2, 1, 1], query_dim=32, num_queries=12,
+    expand_ratio=2, pyramid_channels=16, loss_cls=dict(type='MatchabilityAwareLoss'),
+)  # fmt: skip
+
+
+def make_head(**options):
+    torch.manual_seed(0)
+    head = MobileFormerPlusHead(**{**SMALL, **options})
+    for parameter in head.parameters():  # no zero weights that would hide a mistake
+        parameter.data += 0.05 * torch.randn_like(parameter)
+    return head
+
+
+def test_shapes():
+    head = make_head().eval()
+    logits, boxes = head(make_feats(64, 96))
+    assert logits.shape == (1, 2, 12, 5)
+    all_logits, all_boxes = head(make_feats(64, 96), all_blocks=True)
+    assert all_logits.shape == (4, 2, 12, 5)
+    assert torch.equal(all_logits[-1:], logits)
+    assert torch.equal(all_boxes[-1:], boxes)
+    assert ((boxes > 0) & (boxes < 1)).all()
+
+
+@pytest.mark.parametrize(('height', 'width'), [(33, 40), (72, 104), (1, 1), (8, 300)])
+def test_any_size(height, width):
+    logits, _ = make_head().eval()(make_feats(height, width))
+    assert logits.isfinite().all()
+
+
+@pytest.mark.parametrize('counts', [(3, 2), (0, 0)])
+@pytest.mark.parametrize('options', [{}, dict(num_blocks=[2, 0, 1])], ids=str)
+def test_every_parameter_is_trained(options, counts):
+    head = make_head(**options).train()
+    losses = head.loss(make_feats(64, 96), make_samples(counts))
+    depth = sum(options.get('num_blocks', SMALL['num_blocks']))
+    assert len(losses) == 3 * (depth + 1)  # the blocks and the cells
+    sum(losses.values()).backward()
+    assert [name for name, parameter in head.named_parameters() if parameter.grad is None] == []
+
+
+def test_queries_start_with_the_scores_of_their_cells():
+    torch.manual_seed(0)
+    head = MobileFormerPlusHead(**SMALL).eval()
+    feats = make_feats(64, 96)
+    scales = scales_of(feats, None)
+    with torch.no_grad():
+        cells = head.selection.cells(head.selection.maps(scales), scales)
+        logits, _ = head(feats, all_blocks=True)
+    for block in logits:
+        torch.testing.assert_close(block, head.selection(cells)[2])
+    assert logits.sigmoid().mean() < 0.1
+
+
+def test_boxes_start_on_those_of_the_cells_and_are_refined_from_block_to_block():
+    torch.manual_seed(0)
+    head = MobileFormerPlusHead(**SMALL).eval()
+    feats = make_feats(64, 96)
+    with torch.no_grad():
+        _, boxes = head(feats, all_blocks=True)
+        for block in boxes[1:]:
+            torch.testing.assert_close(block, boxes[0])  # the last layer starts at zero: no step
+        head.fc_reg[-1].bias += torch.tensor([0.5, 0.0, 0.0, 0.0])
+        moved = head(feats, all_blocks=True)[1]
+    assert (moved[1:, ..., 0] > moved[:-1, ..., 0]).all()
+
+
+def test_padding_changes_no_query():
+    head = make_head().eval()
+    alone, batch, valid = make_padded()
+    with torch.no_grad():
+        expected = head(alone, all_blocks=True)
+        actual = head(batch, valid, all_blocks=True)
+        unmasked = head(batch, all_blocks=True)
+    for a, e, u in zip(actual, expected, unmasked, strict=True):
+        torch.testing.assert_close(a[:, :1], e, atol=1e-4, rtol=1e-4)
+        assert (u[:, :1] - e).abs().max() > 1e-2  # the mask is what makes them equal
+
+
+def test_padding_changes_no_query_of_an_image_with_fewer_cells_than_queries():
+    head = make_head(num_queries=40).eval()
+    alone = make_feats(32, 40, batch=1)
+    batch, valid = [], torch.zeros(1, 1, 12, 8, dtype=torch.bool)
+    valid[..., :4, :5] = True
+    for feat, stride in zip(alone, (8, 16, 32), strict=True):
+        padded = torch.full((1, feat.shape[1], 96 // stride, 64 // stride), 7.0)
+        padded[..., : feat.shape[2], : feat.shape[3]] = feat
+        batch.append(padded)
+    with torch.no_grad():
+        for a, e in zip(head(tuple(batch), valid), head(alone), strict=True):
+            torch.testing.assert_close(a.sort(2).values, e.sort(2).values, atol=1e-4, rtol=1e-4)
+
+
+def test_it_learns_one_image():
+    torch.manual_seed(0)
+    head = MobileFormerPlusHead(**SMALL).train()
+    feats, samples = make_feats(64, 96, batch=1), make_samples([3])
+    optimizer = torch.optim.AdamW(head.parameters(), 3e-3)
+    for _ in range(60):
+        losses = head.loss(feats, samples)
+        optimizer.zero_grad()
+        sum(losses.values()).backward()
+        optimizer.step()
+    samples[0].set_metainfo(dict(scale_factor=(1.0, 1.0), ori_shape=(64, 96)))
+    with torch.no_grad():
+        found = head.predict(feats, samples)[0]
+    truth = samples[0].gt_instances
+    best = found[:3]
+    order = (best.bboxes[:, None] - truth.bboxes).abs().sum(-1).argmin(0)
+    assert order.sort().values.tolist() == [0, 1, 2]  # each object once, before all others
+    assert torch.equal(best.labels[order], truth.labels)
+    assert (best.bboxes[order] - truth.bboxes).abs().max() < 8
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (dict(refine_positions=True), 'refine_positions: positions follow the boxes'),
+        (dict(loss_cls=dict(type='CrossEntropyLoss')), 'must be a MatchabilityAwareLoss here'),
+        (dict(query_dim=30), 'query_dim must be divisible by 4'),
+    ],
+)
+def test_wrong_arguments(options, message):
+    with pytest.raises(InputError, match=message):
+        MobileFormerPlusHead(**{**SMALL, **options})
