@@ -22,7 +22,18 @@ def test_cost_is_that_of_table_9(capsys, arch, params, madds):
     assert cost['madds'] / 1e9 == pytest.approx(madds, rel=0.02)
 
 
-@pytest.mark.parametrize('path', sorted(CONFIGS.glob('e2e_*.py')), ids=lambda path: path.stem)
+@pytest.mark.parametrize('arch', ['151m', '214m', '294m', '508m'])
+def test_the_plus_family_costs_up_to_a_quarter_more(capsys, arch):
+    costs = []
+    for family in ('e2e', 'e2e_plus'):
+        assert main([str(CONFIGS / f'{family}_mf{arch}.py'), '--shape', '800', '1333', '--json']) == 0
+        costs.append(json.loads(capsys.readouterr().out))
+    paper, plus = costs
+    assert 1 < plus['madds'] / paper['madds'] < 1.25
+    assert plus['params'] == pytest.approx(paper['params'], rel=0.02)
+
+
+@pytest.mark.parametrize('path', sorted(CONFIGS.glob('e2e_mf*.py')), ids=lambda path: path.stem)
 def test_configs_are_short_and_follow_the_recipe(path):
     assert len(path.read_text().splitlines()) <= 30
     config = Config.fromfile(path)
