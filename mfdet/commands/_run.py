@@ -30,8 +30,8 @@ def command(main):
                 text = text.rpartition('InputError: ')[2].strip()
             print(f'error: {text}', file=sys.stderr)
             return 2
-        except KeyboardInterrupt:
-            print('interrupted', file=sys.stderr)
+        except KeyboardInterrupt as stop:
+            print(': '.join(['interrupted', *map(str, stop.args)]), file=sys.stderr)
             return 130
         except BrokenPipeError:  # whoever read the output has gone, as `head` does
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains at its end

@@ -1,15 +1,18 @@
 """Detect objects in images, folders or a video: pictures with boxes, and predictions.json in the COCO format."""
 
+import functools
 import glob
 import itertools
 import json
 import os
 import sys
 import time
+from collections import Counter
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from mfdet import compat
+from mfdet.commands._journal import Journal, file_key, hash_files
 from mfdet.commands._run import check_at_least_one, check_score, command, new_parser
 from mfdet.errors import InputError
 from mfdet.files import IMAGE_SUFFIXES, make_folder, replacing
@@ -19,7 +22,9 @@ EXAMPLE = """examples:
   %(prog)s model.xml 'photos/*/*.jpg' extra.png --score-thr 0.5 --batch 4
   %(prog)s work_dirs/run/best_coco_bbox_mAP_epoch_12.pth clip.mp4
 
-Exit code: 0 if every image was read, 1 if some were not (each is named), 2 if nothing could be done."""
+Exit code: 0 if every image was read, 1 if some were not (each is named), 2 if nothing could be done.
+Interrupted, it leaves what was found in --out, as predictions.jsonl: the same command goes on from there."""
+JOURNAL = 'predictions.jsonl'
 VIDEOS = ('.avi', '.mkv', '.mov', '.mp4', '.webm')
 
 
@@ -76,14 +81,20 @@ def find_inputs(inputs, out):
 
 def check_overwriting(sources, targets, out):
     """Raise :class:`InputError` if a result would overwrite an input, another result, or a file of another origin."""
-    real = set(map(os.path.realpath, targets))
+    folder_of = functools.cache(os.path.realpath)  # there are many files, in few folders
+
+    def real(path):
+        folder, name = os.path.split(path)
+        return os.path.realpath(path) if os.path.islink(path) else os.path.join(folder_of(folder), name)
+
+    taken = set(map(real, targets))
     for source in sources:
-        if os.path.realpath(source) in real:
+        if real(source) in taken:
             raise InputError(f'--out {out}: the results would overwrite {source}; name another folder')
-    twice = next((path for i, path in enumerate(targets) if path in targets[:i]), None)
-    if twice:
+    if len(set(targets)) < len(targets):
+        twice = Counter(targets).most_common(1)[0][0]
         raise InputError(f'--out {out}: two inputs would both be drawn as {twice}; run them one after the other')
-    if not (out / 'predictions.json').exists():  # else it is the folder of an earlier run
+    if not ((out / 'predictions.json').exists() or (out / JOURNAL).exists()):  # else it is the folder of a run
         taken = next((path for path in targets if path.exists()), None)
         if taken:
             raise InputError(f'--out {out}: {taken} is there already, and no earlier prediction; name another folder')
@@ -98,14 +109,14 @@ class Progress:
 
     def __init__(self, total):
         self.total = total
-        self.done = self.failed = 0
+        self.done = self.known = self.failed = 0
         self.line = sys.stderr.isatty()
         self.start = time.perf_counter()
 
     @property
     def rate(self):
-        """Images per second so far."""
-        return self.done / (time.perf_counter() - self.start)
+        """Images per second so far, without those that an earlier run has done."""
+        return (self.done - self.known) / (time.perf_counter() - self.start)
 
     def __enter__(self):
         return self
@@ -113,9 +124,10 @@ class Progress:
     def __exit__(self, *error):
         self._clear()
 
-    def step(self):
-        """Count an image that is done."""
+    def step(self, known=False):
+        """Count an image that is done; ``known``: an earlier run has."""
         self.done += 1
+        self.known += known
         self._clear()
         if self.line:
             seen = self.done + self.failed
@@ -134,18 +146,28 @@ class Progress:
             print('\r\033[K', end='', file=sys.stderr)
 
 
-def read_images(files, progress):
-    """Yield (id from 1, name, image) of the files that can be read; report the others."""
+def read_images(files, out, journal, progress):
+    """Yield (key in the journal, image) of the files that can be read and are not done; report those that cannot.
+
+    Raises:
+        InputError: the folder of a file is no longer there, such as a network share that is gone.
+    """
     from mfdet.runtime import read_image
 
-    ids = itertools.count(1)
     for name, path in files.items():
         try:
+            key = file_key(name, path)
+            if key in journal.records and (out / picture_name(name)).exists():
+                journal.use(key)
+                progress.step(known=True)
+                continue
             image = read_image(path)
         except InputError as error:
+            if not path.parent.is_dir():
+                raise InputError(f'{path.parent}: this folder is no longer there') from error
             progress.report(error)
         else:
-            yield next(ids), name, image
+            yield key, image
 
 
 def open_video(path):
@@ -167,12 +189,13 @@ def open_video(path):
 
 
 def read_frames(video, path, expected, progress):
-    """Yield (number from 0, name of the video, image) of a video's frames; report a video that ends early."""
+    """Yield (key in the journal, image) of a video's frames, numbered from 0; report a video that ends early."""
+    key = file_key(path.name, path)
     for number in itertools.count():
         read, image = video.read()
         if not read:
             break
-        yield number, path.name, image
+        yield (*key, number), image
     if number < 0.9 * expected:  # some formats only estimate how many there are
         progress.report(f'{path}: can be read up to frame {number} of about {expected} only, it may be damaged')
 
@@ -209,11 +232,12 @@ def video_writer(path, rate):
     """Yield a function that appends an image; the video stands at ``path`` once all went well."""
     import cv2
 
-    writer = cv2.VideoWriter()
+    writer, part, frames = cv2.VideoWriter(), None, 0
     with ExitStack() as stack:
 
         def write(image):
-            if not writer.isOpened():
+            nonlocal part, frames
+            if part is None:
                 height, width = image.shape[:2]
                 part = stack.enter_context(replacing(path))
                 stack.callback(writer.release)
@@ -223,8 +247,13 @@ def video_writer(path, rate):
                         f'{path}: OpenCV cannot write a video of {width}×{height} pixels, {rate:g} frames/s'
                     )
             writer.write(image)
+            frames += 1
 
         yield write
+        writer.release()
+        # OpenCV does not say that a disk is full.
+        if part and (there := int(cv2.VideoCapture(part).get(cv2.CAP_PROP_FRAME_COUNT))) < frames:
+            raise InputError(f'{path}: {there} of {frames} frames could be written; is the disk full?')
 
 
 def coco_annotations(found, image_id, first_id):
@@ -247,37 +276,44 @@ def coco_annotations(found, image_id, first_id):
     return annotations
 
 
-def predict(model, source, save, progress, score_thr=0.3, batch_size=1):
-    """Detect objects in images and save a picture of each.
+def predict(model, source, save, journal, progress, score_thr=0.3, batch_size=1):
+    """Detect objects in images, unless the journal knows them, and save a picture of each.
 
     Args:
         model: a detector, such as :class:`mfdet.runtime.Detector`.
-        source: iterator of (id, name, image), images uint8 (H, W, 3) BGR.
+        source: iterator of (key, image), images uint8 (H, W, 3) BGR.
         save: function that takes the name and the picture.
+        journal: a :class:`Journal`.
         progress: a :class:`Progress`.
         score_thr: least score to keep.
         batch_size: number of images run at a time.
-
-    Returns:
-        A dict in the COCO format: images, categories, annotations.
     """
     from mfdet.visualization import draw_boxes
 
-    images, annotations = [], []
     while batch := list(itertools.islice(source, batch_size)):
-        results = model([image for _, _, image in batch], score_thr=score_thr, batch_size=batch_size)
-        for (image_id, name, image), found in zip(batch, results, strict=True):
-            save(name, draw_boxes(image, found.boxes, found.labels, model.classes, found.scores))
-            height, width = image.shape[:2]
-            images.append(dict(id=image_id, file_name=Path(name).as_posix(), width=width, height=height))
-            annotations += coco_annotations(found, image_id, len(annotations) + 1)
-            progress.step()
-    categories = [dict(id=number, name=name) for number, name in enumerate(model.classes, 1)]
+        new = {key: image for key, image in batch if key not in journal.records}
+        results = model(list(new.values()), score_thr=score_thr, batch_size=batch_size)
+        for (key, image), found in zip(new.items(), results, strict=True):
+            journal.add(key, image, found)
+        for key, image in batch:
+            found = journal.use(key)
+            save(key[0], draw_boxes(image, found.boxes, found.labels, model.classes, found.scores))
+            progress.step(known=key not in new)
+
+
+def coco_dict(records, classes, first_id):
+    """Return (key, :class:`Record`) pairs as a dict in the COCO format: images, categories, annotations."""
+    images, annotations = [], []
+    for image_id, ((name, *_), record) in enumerate(records, first_id):
+        size = dict(width=record.width, height=record.height)
+        images.append(dict(id=image_id, file_name=Path(name).as_posix(), **size))
+        annotations += coco_annotations(record.found, image_id, len(annotations) + 1)
+    categories = [dict(id=number, name=name) for number, name in enumerate(classes, 1)]
     return dict(images=images, categories=categories, annotations=annotations)
 
 
-def predict_images(model, files, out, problems, **options):
-    """Predict image files, see :func:`find_inputs`; returns the COCO dict and the :class:`Progress`."""
+def predict_images(model, files, out, problems, journal, **options):
+    """Predict image files, see :func:`find_inputs`; returns the :class:`Progress`."""
 
     def save(name, picture):
         try:
@@ -290,15 +326,17 @@ def predict_images(model, files, out, problems, **options):
     with Progress(len(files) + len(problems)) as progress:
         for problem in problems:
             progress.report(problem)
-        return predict(model, read_images(files, progress), save, progress, **options), progress
+        predict(model, read_images(files, out, journal, progress), save, journal, progress, **options)
+        return progress
 
 
-def predict_video(model, path, out, **options):
-    """Predict the frames of a video; returns the COCO dict and the :class:`Progress`."""
+def predict_video(model, path, out, journal, **options):
+    """Predict the frames of a video; returns the :class:`Progress`."""
     video, rate, expected = open_video(path)
     with Progress(expected) as progress, video_writer(out / f'{path.stem}.mp4', rate) as write:
         frames = read_frames(video, path, expected, progress)
-        return predict(model, frames, lambda _, picture: write(picture), progress, **options), progress
+        predict(model, frames, lambda _, picture: write(picture), journal, progress, **options)
+        return progress
 
 
 @command
@@ -322,14 +360,20 @@ def main(argv=None):
     model = load_detector(args.model, args.config, args.device, args.threads)
     options = dict(score_thr=args.score_thr, batch_size=args.batch)
     make_folder(out, '--out')  # said now rather than after the first batch
+    made_by = {'MODEL': hash_files(args.model, Path(args.model).with_suffix('.bin')), '--score-thr': args.score_thr}
+    if args.config:
+        made_by['--config'] = hash_files(args.config)
+    inputs = [videos[0].name] if videos else files
     try:
-        if videos:
-            result, progress = predict_video(model, videos[0], out, **options)
-        else:
-            result, progress = predict_images(model, files, out, problems, **options)
-        if not progress.done:
-            raise InputError('no image could be read, so there are no predictions')
-        write_file(out / 'predictions.json', json.dumps(result).encode())
+        with Journal(out / JOURNAL, made_by, model.classes, inputs) as journal:
+            if videos:
+                progress = predict_video(model, videos[0], out, journal, **options)
+            else:
+                progress = predict_images(model, files, out, problems, journal, **options)
+            if not progress.done:
+                raise InputError('no image could be read, so there are no predictions')
+            result = coco_dict(journal.results(), model.classes, first_id=0 if videos else 1)
+            write_file(out / 'predictions.json', json.dumps(result).encode())
     except OSError as error:
         raise InputError(f'--out {out} cannot be written: {error.strerror}; name another folder') from error
     print(

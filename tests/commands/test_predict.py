@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 import tiny_model
+from pictures import grey, video
 
 from mfdet.commands.predict import main
 from mfdet.runtime import Detector
@@ -25,23 +26,6 @@ def folder(tmp_path, monkeypatch):
     tiny_model.save_onnx(tmp_path / 'model.onnx')
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-def grey(path, value=204, size=(40, 60)):
-    """Write a grey image of a height and a width; the detector's scores are value/255 and half of that."""
-    os.makedirs(os.path.dirname(path) or '.', exist_ok=True)
-    cv2.imwrite(path, np.full((*size, 3), value, np.uint8))
-    return path
-
-
-def video(path, values=(50, 100, 150, 200, 250), size=(240, 320), fourcc='mp4v'):
-    writer = cv2.VideoWriter(path, cv2.VideoWriter_fourcc(*fourcc), 10, size[::-1])
-    if not writer.isOpened():
-        pytest.skip('this build of OpenCV cannot write videos')
-    for value in values:
-        writer.write(np.full((*size, 3), value, np.uint8))
-    writer.release()
-    return path
 
 
 def predict(*args):
@@ -253,7 +237,7 @@ def test_a_video_that_is_cut_short_is_reported(capfd):
     assert '1 could not be read' in output.out
 
 
-def test_a_failure_leaves_no_half_video_and_no_predictions(capsys, monkeypatch):
+def test_a_failure_leaves_no_half_video_and_what_was_found(capsys, monkeypatch):
     clip = video('clip.avi', fourcc='MJPG')
     run, left = Detector.run, iter([1, 2])
 
@@ -266,8 +250,9 @@ def test_a_failure_leaves_no_half_video_and_no_predictions(capsys, monkeypatch):
 
     monkeypatch.setattr(Detector, 'run', fail)
     assert predict(clip) == 2
-    assert capsys.readouterr().err == 'error: model.onnx: fails\n'
-    assert files() == []
+    kept = 'what was found in 2 images is kept in predictions/predictions.jsonl: the same command goes on'
+    assert capsys.readouterr().err == f'error: model.onnx: fails; {kept}\n'
+    assert files() == ['predictions.jsonl']
 
 
 def test_a_video_that_cannot_be_written(capsys, monkeypatch):
@@ -285,9 +270,9 @@ def test_a_video_that_cannot_be_written(capsys, monkeypatch):
 
     monkeypatch.setattr(cv2, 'VideoWriter', Writer)
     assert predict(clip) == 2
-    says = 'error: predictions/clip.mp4: OpenCV cannot write a video of 640×480 pixels, 10 frames/s\n'
-    assert capsys.readouterr().err == says
-    assert files() == []
+    says = 'error: predictions/clip.mp4: OpenCV cannot write a video of 640×480 pixels, 10 frames/s; '
+    assert capsys.readouterr().err.startswith(says)
+    assert files() == ['predictions.jsonl']
 
 
 @pytest.mark.parametrize(
