@@ -1,6 +1,8 @@
 """Checkpoints of plain containers and tensors: they load with ``weights_only=True``, for test and for resume."""
 
 import contextlib
+import heapq
+import math
 import os
 import re
 import sys
@@ -15,6 +17,9 @@ from mmengine.runner.checkpoint import CheckpointLoader
 from mfdet.engine.plain_config import plain_config, to_plain
 from mfdet.errors import InputError
 from mfdet.weights import check_state_dict, read_checkpoint, state_dict_of
+
+CHECKPOINT = re.compile(r'(epoch|iter)_\d+\.pth')
+SAVED = 'checkpoints.txt'  # their names in the order in which they were saved
 
 
 def _load_local(path, map_location='cpu'):
@@ -171,14 +176,45 @@ def fit_progress(meta, batches, epochs, path):
 
 def checkpoints_in(folder):
     """Return the paths of a run's checkpoints, ``epoch_*.pth`` and ``iter_*.pth``, in no order."""
-    names = re.compile(r'(epoch|iter)_\d+\.pth')
-    return [path for path in Path(folder).glob('*.pth') if names.fullmatch(path.name)]
+    return [path for path in Path(folder).glob('*.pth') if CHECKPOINT.fullmatch(path.name)]
 
 
 def holds_run(folder):
     """Tell whether a folder holds results of a run: checkpoints, also ``best_*.pth`` alone, or a summary."""
     folder = Path(folder)
     return bool(checkpoints_in(folder) or list(folder.glob('best_*.pth')) or (folder / 'summary.json').exists())
+
+
+def note_saved(folder, name):
+    """Note that a checkpoint is being saved, in ``checkpoints.txt``: times of files follow a clock that may go back."""
+    with open(os.path.join(folder, SAVED), 'a', encoding='utf-8') as file:
+        file.write(f'{name}\n')
+
+
+def newest_first(folder):
+    """Yield the paths of a run's checkpoints, the one saved last first.
+
+    The order is that of ``checkpoints.txt``; files that it does not name, such as copies, follow by their progress.
+    """
+    found = {path.name: path for path in checkpoints_in(folder)}
+    noted = Path(folder, SAVED)
+    names = noted.read_text(encoding='utf-8', errors='replace').split('\n') if noted.is_file() else []
+    for name in dict.fromkeys(reversed(names)):
+        if name in found:
+            yield found.pop(name)
+    kinds = ([path for path in found.values() if path.name.startswith(kind)] for kind in ('epoch_', 'iter_'))
+    by_number = (sorted(kind, key=lambda path: int(path.stem.split('_')[1]), reverse=True) for kind in kinds)
+    yield from heapq.merge(*by_number, key=_epochs_done, reverse=True)
+
+
+def _epochs_done(path):
+    """Return a number that tells how far the run of a checkpoint was; one that is damaged counts as the furthest."""
+    try:
+        meta = read_checkpoint(str(path))['meta']
+        batches = meta.get('mfdet', {}).get('batches_per_epoch')
+        return (meta['iter'] / batches if batches else meta['epoch']), meta['epoch']
+    except (InputError, LookupError, TypeError, AttributeError):
+        return math.inf, 0
 
 
 def latest_checkpoint(folder):
@@ -193,21 +229,18 @@ def latest_checkpoint(folder):
     Raises:
         InputError: it holds some, but each is damaged.
     """
-
-    def age(path):
-        return path.stat().st_mtime_ns, int(re.findall(r'\d+', path.stem)[-1])
-
-    found = checkpoints_in(folder)
-    for path in sorted(found, key=age, reverse=True):
+    damaged = 0
+    for path in newest_first(folder):
         try:
             check_resumable(str(path))
         except InputError as error:
             print(f'warning: {error}; looking for the one before it', file=sys.stderr)
+            damaged += 1
         else:
             return str(path)
-    if found:
+    if damaged:
         raise InputError(
-            f'--resume: none of the {len(found)} checkpoints in {folder} is whole; remove them to start anew there'
+            f'--resume: none of the {damaged} checkpoints in {folder} is whole; remove them to start anew there'
         )
     return None
 

@@ -12,7 +12,7 @@ from mmengine.registry import HOOKS, LOOPS
 from mmengine.runner import EpochBasedTrainLoop
 
 from mfdet.data.sampling import seed_items, seed_of, set_random_seed
-from mfdet.engine.checkpoint import checkpoints_in
+from mfdet.engine.checkpoint import newest_first
 from mfdet.engine.distributed import any_process
 from mfdet.errors import InputError, NonFiniteError
 
@@ -250,8 +250,8 @@ class IterationCheckpointHook(Hook):
 
     def before_train(self, runner):
         """Find the checkpoints of this kind that are there already, by age."""
-        found = [path for path in checkpoints_in(runner.work_dir) if path.name.startswith('iter_')]
-        self.saved = sorted(map(str, found), key=os.path.getmtime)
+        found = [str(path) for path in newest_first(runner.work_dir) if path.name.startswith('iter_')]
+        self.saved = found[::-1]
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
         """Save if it is time."""

@@ -7,6 +7,7 @@ import os
 from mmengine.dist import master_only
 from mmengine.runner import Runner
 
+from mfdet.engine.checkpoint import CHECKPOINT, note_saved
 from mfdet.errors import InputError
 from mfdet.files import replacing
 
@@ -71,3 +72,5 @@ class ConsoleRunner(Runner):
         """
         with replacing(os.path.join(out_dir, filename), flush=True) as part:
             super().save_checkpoint(out_dir, os.path.basename(part), *args, **kwargs)
+            if CHECKPOINT.fullmatch(filename):
+                note_saved(out_dir, filename)
