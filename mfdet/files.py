@@ -86,3 +86,13 @@ def replacing(path, flush=False):
     finally:
         with contextlib.suppress(OSError):
             os.remove(part)
+
+
+def write_file(path, data):
+    """Write bytes so that the file is never seen half-written.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    with replacing(path) as part, open(part, 'wb') as file:
+        file.write(data)

@@ -4,6 +4,7 @@ import argparse
 import functools
 import importlib.util
 import os
+import re
 import sys
 
 from mfdet import compat
@@ -11,9 +12,10 @@ from mfdet.errors import InputError
 
 
 def command(main):
-    """Wrap ``main(argv=None)`` so that it returns an exit code: 0, or 2 for an :class:`InputError`, 130 for Ctrl-C.
+    """Wrap ``main(argv=None)`` so that it returns an exit code: 0, or 2 for an :class:`InputError`
+    or an OSError, 130 for Ctrl-C.
 
-    With the environment variable ``MFDET_TRACEBACK`` an InputError is raised as it is, to see where it comes from.
+    With the environment variable ``MFDET_TRACEBACK`` these are raised as they are, to see where it comes from.
     """
 
     @functools.wraps(main)
@@ -25,19 +27,27 @@ def command(main):
         except InputError as error:
             if 'MFDET_TRACEBACK' in os.environ:
                 raise
-            text = str(error)
-            if 'Original Traceback' in text:  # torch puts that of a loader's worker before it
-                text = text.rpartition('InputError: ')[2].strip()
-            print(f'error: {text}', file=sys.stderr)
-            return 2
+            return _report(str(error))
         except KeyboardInterrupt as stop:
             print(': '.join(['interrupted', *map(str, stop.args)]), file=sys.stderr)
             return 130
         except BrokenPipeError:  # whoever read the output has gone, as `head` does
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains at its end
             return 141
+        except OSError as error:  # a disk that is full, a folder that has gone
+            if 'MFDET_TRACEBACK' in os.environ:
+                raise
+            return _report(f'{error.filename}: {error.strerror}' if error.filename else error.strerror or str(error))
 
     return wrapped
+
+
+def _report(text):
+    """Print an error as one sentence and return its exit code."""
+    if 'Original Traceback' in text:  # torch puts that of a loader's worker before it
+        text = re.split(r'\n[\w.]*Error: ', text.strip())[-1]
+    print(f'error: {text}', file=sys.stderr)
+    return 2
 
 
 def program(tool):

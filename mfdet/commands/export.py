@@ -223,9 +223,12 @@ def main(argv=None):
     export = export_classifier if classifier else export_detector
     if args.format == 'weights':
         export = export_model_weights
-    with tempfile.TemporaryDirectory(dir=os.path.dirname(args.output) or '.', prefix='.export-') as folder:
-        names, line = export(args, model, config, classes, folder)
-        stem = os.path.splitext(args.output)[0]
-        for name in names:  # the .bin before the .xml that needs it
-            os.replace(os.path.join(folder, name), stem + os.path.splitext(name)[1])
+    try:
+        with tempfile.TemporaryDirectory(dir=os.path.dirname(args.output) or '.', prefix='.export-') as folder:
+            names, line = export(args, model, config, classes, folder)
+            stem = os.path.splitext(args.output)[0]
+            for name in names:  # the .bin before the .xml that needs it
+                os.replace(os.path.join(folder, name), stem + os.path.splitext(name)[1])
+    except OSError as error:
+        raise InputError(f'{args.output}: cannot be written: {error.strerror or error}') from error
     print(f'{args.output}: {line}')

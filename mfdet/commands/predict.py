@@ -15,7 +15,7 @@ from mfdet import compat
 from mfdet.commands._journal import Journal, file_key, hash_files
 from mfdet.commands._run import check_at_least_one, check_score, command, new_parser
 from mfdet.errors import InputError
-from mfdet.files import IMAGE_SUFFIXES, make_folder, replacing
+from mfdet.files import IMAGE_SUFFIXES, make_folder, replacing, write_file
 
 EXAMPLE = """examples:
   %(prog)s model.onnx photos --out predictions
@@ -205,13 +205,6 @@ def picture_name(name):
     return name if name.lower().endswith(IMAGE_SUFFIXES) else f'{name}.png'
 
 
-def write_file(path, data):
-    """Write bytes so that the file is never seen half-written; makes its folder."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as part, open(part, 'wb') as file:
-        file.write(data)
-
-
 def encode_picture(path, image):
     """Return an image (H, W, 3) BGR as bytes in the format that the suffix of ``path`` names.
 
@@ -321,7 +314,9 @@ def predict_images(model, files, out, problems, journal, **options):
         except InputError as error:  # the detections still count
             progress.report(error)
         else:
-            write_file(out / picture_name(name), data)
+            path = out / picture_name(name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_file(path, data)
 
     with Progress(len(files) + len(problems)) as progress:
         for problem in problems:

@@ -7,6 +7,7 @@ import numpy as np
 
 from mfdet.commands._run import add_config_options, check_environment, command, new_parser
 from mfdet.errors import InputError
+from mfdet.files import write_file
 from mfdet.runtime.images import read_image
 from mfdet.visualization import contact_sheet, titled
 
@@ -183,9 +184,7 @@ def main(argv=None):
     path = os.path.join(args.out, f'{os.path.splitext(os.path.basename(args.image))[0]}_queries.png')
     try:
         os.makedirs(args.out, exist_ok=True)
-        written = cv2.imwrite(path, sheet)
     except OSError as error:
         raise InputError(f'--out {args.out}: {error.strerror}; name a folder that can be written') from error
-    if not written:
-        raise InputError(f'--out {args.out}: the picture cannot be written there; name a folder that can be written')
+    write_file(path, cv2.imencode('.png', sheet)[1])
     print(f'{path}: one row for each query; boxes after each block, then the attention of the last block of each scale')

@@ -6,9 +6,11 @@ import math
 import os
 import re
 import sys
+import textwrap
 from pathlib import Path
 
 from mmdet.registry import HOOKS
+from mmengine.dist import get_world_size
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.logging import HistoryBuffer
 from mmengine.model import is_model_wrapper
@@ -95,8 +97,7 @@ class PlainCheckpointHook(Hook):
         meta['dataset_meta'] = to_plain(dict(meta.get('dataset_meta', {})))
         meta['mfdet'] = dict(
             config=plain_config(runner.cfg),
-            batches_per_epoch=len(runner.train_dataloader),
-            max_epochs=runner.max_epochs,
+            **dict(zip(('batches_per_epoch', 'batch_size', 'max_epochs'), schedule_of(runner), strict=True)),
         )
 
     def after_load_checkpoint(self, runner, checkpoint):
@@ -108,9 +109,11 @@ class PlainCheckpointHook(Hook):
         source = str(runner.cfg.load_from or 'the checkpoint')
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         shapes = {name: value.shape for name, value in model.state_dict().items()}
+        if runner.cfg.get('resume'):
+            check_classes(checkpoint_classes(checkpoint, source), runner.train_dataloader.dataset, source)
         check_state_dict(state_dict_of(checkpoint, source), shapes, source, 'the model of this config')
         if runner.cfg.get('resume'):
-            progress = fit_progress(checkpoint['meta'], len(runner.train_dataloader), runner.max_epochs, source)
+            progress = fit_progress(checkpoint['meta'], *schedule_of(runner), source)
             if progress:
                 runner.logger.warning(progress)
         if 'message_hub' in checkpoint:
@@ -142,12 +145,35 @@ def checkpoint_classes(checkpoint, path):
     return classes
 
 
-def fit_progress(meta, batches, epochs, path):
+def check_classes(classes, dataset, path):
+    """Check that the data of a training that goes on have the classes of its checkpoint, in that order.
+
+    Raises:
+        InputError: they have others.
+    """
+    now = getattr(dataset, 'metainfo', {}).get('classes')
+    if classes and now and list(classes) != list(now):
+        stored, found = (textwrap.shorten(', '.join(names), 200, placeholder=' ...') for names in (classes, now))
+        raise InputError(
+            f'--resume {path}: it was trained on {len(classes)} classes ({stored}), these data have {len(now)} '
+            f'({found}); give the data of that run, or start anew without --resume'
+        )
+
+
+def schedule_of(runner):
+    """Return batches of an epoch, images of a batch (of all processes; None if not known) and number of epochs."""
+    loader = runner.train_dataloader
+    size = getattr(loader.batch_sampler, 'batch_size', None)
+    return len(loader), size and size * get_world_size(), runner.max_epochs
+
+
+def fit_progress(meta, batches, batch_size, epochs, path):
     """Count the iterations of a checkpoint by epochs of this run, which may have other batches or processes.
 
     Args:
         meta: of the checkpoint; its ``iter`` is changed if need be.
         batches: batches of an epoch in this run.
+        batch_size: images of a batch, of all processes, or None.
         epochs: its number of epochs.
         path: file name of the checkpoint, for the message.
 
@@ -159,13 +185,16 @@ def fit_progress(meta, batches, epochs, path):
     """
     stored = meta.get('mfdet') or {}
     before, epochs_before = stored.get('batches_per_epoch', batches), stored.get('max_epochs', epochs)
+    size_before = stored.get('batch_size', batch_size)
+    others = (before, size_before) != (batches, batch_size)
+    if others and meta['iter'] != meta['epoch'] * before:
+        raise InputError(
+            f'--resume {path}: it is from the middle of an epoch of {before} batches of {size_before} images, here an '
+            f'epoch has {batches} of {batch_size}; keep data, batch size and number of processes, or take an '
+            'epoch_*.pth'
+        )
     if (before, epochs_before) == (batches, epochs):
         return None
-    if before != batches and meta['iter'] != meta['epoch'] * before:
-        raise InputError(
-            f'--resume {path}: it is from the middle of an epoch of {before} batches, here an epoch has {batches}; '
-            'keep data, batch size and number of processes, or take an epoch_*.pth'
-        )
     if before != batches:
         meta['iter'] = meta['epoch'] * batches
     return (

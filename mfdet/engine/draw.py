@@ -8,6 +8,7 @@ from mmdet.registry import HOOKS
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
 
+from mfdet.files import write_file
 from mfdet.visualization import contact_sheet, draw_boxes, titled
 
 
@@ -73,7 +74,10 @@ class DrawDetectionsHook(Hook):
         for sample in outputs:
             picture = self.draw(dataset, sample)
             path = os.path.join(self.out_dir, self._names[sample.img_id])
-            if not cv2.imwrite(path, picture):
+            encoded, data = cv2.imencode('.jpg', picture)  # cv2.imwrite says nothing of a full disk
+            if encoded:
+                write_file(path, data)
+            else:
                 runner.logger.warning(f'{path}: OpenCV cannot write this picture')
             if len(self._sheet) < self.sheet_images:
                 self._sheet.append(picture)
@@ -83,5 +87,5 @@ class DrawDetectionsHook(Hook):
         """Write the sheet; of several processes, that of the first."""
         if self._sheet:
             path = os.path.join(self.out_dir, 'overview.png')
-            cv2.imwrite(path, contact_sheet(self._sheet, columns=2))
+            write_file(path, cv2.imencode('.png', contact_sheet(self._sheet, columns=2))[1])
             runner.logger.info(f'Pictures are in {self.out_dir}; {path} shows the first {len(self._sheet)}')

@@ -14,6 +14,7 @@ from mmengine.runner import EpochBasedTrainLoop
 from mfdet.data.sampling import seed_items, seed_of, set_random_seed
 from mfdet.engine.checkpoint import newest_first
 from mfdet.engine.distributed import any_process
+from mfdet.engine.report import read_summary
 from mfdet.errors import InputError, NonFiniteError
 
 HINT = 'lower optim_wrapper.optimizer.lr, check the annotations of these images, or train without --amp'
@@ -114,8 +115,9 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
                 'be a folder that all of them share'
             )
         before = {number: signal.signal(number, self._ask_to_stop) for number in SIGNALS}
+        self.runner.register_hook(_StopInValidationHook(self), 'LOWEST')
         try:
-            return super().run()
+            return self._run_epochs()
         except RuntimeError as error:
             if 'by peer' in str(error):  # of gloo, a connection that was closed or reset
                 raise InputError(
@@ -124,11 +126,6 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
                 ) from error
             if self.signal is not None:  # it has ended a worker of a loader too
                 return self._stop_if_asked()
-            if 'DataLoader worker' in str(error) and 'killed' in str(error):
-                raise InputError(
-                    f'{error} This is often for lack of memory: take a smaller train_dataloader.num_workers or '
-                    'batch_size; go on from the last checkpoint with --resume'
-                ) from error
             raise
         finally:
             iterator, self.dataloader._iterator = self.dataloader._iterator, None
@@ -136,6 +133,25 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
                 iterator._shutdown_workers()  # they do not end at the one SIGTERM of Python's exit
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+    def _run_epochs(self):
+        """Do as mmengine's ``run``; but a validation that the checkpoint was saved before is made up for."""
+        self.runner.call_hook('before_train')
+        summary = read_summary(self.runner.work_dir)
+        is_complete = self._epoch == self._max_epochs and summary.get('epochs') == self._epoch
+        if self._iter and self._iter == self._epoch * len(self.dataloader) and not is_complete:
+            self._validate_if_due()
+        while self._epoch < self._max_epochs and not self.stop_training:
+            self.run_epoch()
+            self._validate_if_due()
+        self.runner.call_hook('after_train')
+        return self.runner.model
+
+    def _validate_if_due(self):
+        self._decide_current_val_interval()
+        due = self._epoch % self.val_interval == 0 or self._epoch == self._max_epochs
+        if self.runner.val_loop is not None and self._epoch >= self.val_begin and due:
+            self.runner.val_loop.run()
 
     def _ask_to_stop(self, number, frame):
         if self.signal == number == signal.SIGINT:  # Ctrl-C twice: at once
@@ -165,7 +181,7 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
     def _stop_if_asked(self):
         """Save the state and raise :class:`Stopped` if a signal has come to any process.
 
-        The epoch's end and its validation, if it was the last step, are left to the run that goes on.
+        What is left of the epoch's end and of its validation is left to the run that goes on.
         """
         if not any_process(self.signal is not None):
             return
@@ -232,6 +248,26 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
         except NonFiniteError:  # of the matcher, before there is a loss
             return {'loss': float('nan')}
         return {name: float(value) for name, value in terms.items()}
+
+
+class _StopInValidationHook(Hook):
+    """Let a training be stopped in its validation; nothing is lost, since that is made up for.
+
+    Args:
+        loop: the :class:`ResumableTrainLoop`.
+    """
+
+    def __init__(self, loop):
+        self.loop = loop
+
+    def before_val_epoch(self, runner):
+        """Find out how many batches all processes have: only so often can they ask each other."""
+        self.batches = min(dist.all_gather_object(len(runner.val_dataloader)))
+
+    def after_val_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        """Stop if a signal has come."""
+        if batch_idx < self.batches:
+            self.loop._stop_if_asked()
 
 
 @HOOKS.register_module()

@@ -9,7 +9,8 @@ from mmdet.registry import HOOKS
 from mmengine.dist import get_world_size, master_only
 from mmengine.hooks import Hook
 
-from mfdet.files import replacing
+from mfdet.errors import InputError
+from mfdet.files import read_json, replacing
 
 
 def read_scalars(work_dir):
@@ -31,6 +32,14 @@ def read_scalars(work_dir):
             elif 'coco/bbox_mAP' in record:
                 val[record['step']] = record
     return [train[step] for step in sorted(train)], [val[step] for step in sorted(val)]
+
+
+def read_summary(work_dir):
+    """Return the ``summary.json`` of a work directory as a dict, empty if there is none that can be read."""
+    try:
+        return dict(read_json(os.path.join(work_dir, 'summary.json')))
+    except (InputError, TypeError, ValueError):
+        return {}
 
 
 def draw_curves(work_dir, out_file):

@@ -2,6 +2,7 @@
 
 import functools
 import logging
+import multiprocessing
 import os
 
 from mmengine.dist import master_only
@@ -10,6 +11,8 @@ from mmengine.runner import Runner
 from mfdet.engine.checkpoint import CHECKPOINT, note_saved
 from mfdet.errors import InputError
 from mfdet.files import replacing
+
+LOADER_TIMEOUT = 600  # seconds for a batch: no disk is that slow, and a job that hangs costs more than one that ends
 
 
 def _is_readable(record):
@@ -41,11 +44,40 @@ def _naming(part, build):
     return wrapped
 
 
+def _naming_workers(run):
+    """Wrap a method that runs loops, so that workers of a loader that die or hang end it with a sentence."""
+
+    @functools.wraps(run)
+    def wrapped(self):
+        try:
+            return run(self)
+        except RuntimeError as error:
+            text = ' '.join(str(error).split())
+            if not text.startswith('DataLoader '):
+                raise
+            for process in multiprocessing.active_children():
+                process.kill()  # one that hangs would keep this one from ending
+            if 'timed out' in text:
+                why = (
+                    'look whether the folder of the images can still be read; the timeout of a *_dataloader in the '
+                    'config is in seconds, 0 waits for ever'
+                )
+            else:
+                why = 'this is often for lack of memory: take a smaller num_workers or batch_size'
+            raise InputError(f'{text.rstrip(".")}; {why}. A training goes on with --resume') from error
+
+    return wrapped
+
+
 class ConsoleRunner(Runner):
     """Runner that keeps the long dumps of its start out of the console; the log file has them all.
 
-    What cannot be built raises :class:`mfdet.errors.InputError` with the part of the config.
+    What cannot be built raises :class:`mfdet.errors.InputError` with the part of the config, and so does a loader
+    whose workers die, or give nothing for :data:`LOADER_TIMEOUT`.
     """
+
+    train = _naming_workers(Runner.train)
+    test = _naming_workers(Runner.test)
 
     build_model = _naming('model', Runner.build_model)
     build_train_loop = _naming('train_dataloader or train_cfg', Runner.build_train_loop)
@@ -61,7 +93,15 @@ class ConsoleRunner(Runner):
         for handler in logger.handlers:
             if not isinstance(handler, logging.FileHandler):
                 handler.addFilter(_is_readable)
+        logging.raiseExceptions = False  # no traceback for each line that a full disk does not take
         return logger
+
+    @staticmethod
+    def build_dataloader(dataloader, *args, **kwargs):
+        """Build a loader as mmengine does, with a timeout if it has workers."""
+        if isinstance(dataloader, dict) and dataloader.get('num_workers'):
+            dataloader = {'timeout': LOADER_TIMEOUT, **dataloader}
+        return Runner.build_dataloader(dataloader, *args, **kwargs)
 
     @master_only
     def save_checkpoint(self, out_dir, filename, *args, **kwargs):
@@ -70,6 +110,8 @@ class ConsoleRunner(Runner):
         Raises:
             InputError: the file cannot be written; one of that name stays as it is.
         """
+        if not os.path.isdir(out_dir):  # mmengine would make it anew, below the place of a share that has gone
+            raise InputError(f'{out_dir}: this folder is no longer there, {filename} cannot be saved')
         with replacing(os.path.join(out_dir, filename), flush=True) as part:
             super().save_checkpoint(out_dir, os.path.basename(part), *args, **kwargs)
             if CHECKPOINT.fullmatch(filename):

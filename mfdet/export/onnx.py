@@ -3,6 +3,7 @@
 import contextlib
 import io
 import logging
+import os
 import warnings
 
 import torch
@@ -96,6 +97,7 @@ def convert_to_openvino(onnx_path, metadata, path, half=False):
 
     Raises:
         InputError: openvino is missing.
+        OSError: a file cannot be written.
     """
     try:
         import openvino
@@ -103,7 +105,10 @@ def convert_to_openvino(onnx_path, metadata, path, half=False):
         raise InputError('exporting to OpenVINO needs openvino: pip install openvino') from error
     model = openvino.convert_model(onnx_path)
     model.set_rt_info(dumps(metadata), KEY)
-    openvino.save_model(model, path, compress_to_fp16=half)
+    try:
+        openvino.save_model(model, path, compress_to_fp16=half)
+    except RuntimeError as error:  # "basic_ios::clear: iostream error" on a full disk
+        raise OSError(f'OpenVINO stops at {os.path.basename(path)} ({error}), is the disk full?') from error
 
 
 @contextlib.contextmanager

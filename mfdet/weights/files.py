@@ -32,6 +32,8 @@ def read_checkpoint(path, map_location='cpu'):
     path = os.path.expanduser(path)
     if not os.path.isfile(path):
         raise InputError(f'{path}: no such checkpoint file')
+    if not os.access(path, os.R_OK):
+        raise InputError(f'{path}: cannot be read: Permission denied')
     if path.endswith('.safetensors'):
         return _read_safetensors(path, map_location)
     try:

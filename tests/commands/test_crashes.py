@@ -102,7 +102,10 @@ def test_a_signal_to_the_whole_group_spares_the_loaders_workers(tmp_path):
 def test_other_batches_go_on_after_an_epoch_but_not_within(alone, tmp_path, capsys):
     other = ['train_dataloader.batch_size=4']
     assert train(tmp_path / 'within', '--resume', alone / 'iter_6.pth', options=other) == 2
-    assert 'it is from the middle of an epoch of 4 batches, here an epoch has 2' in capsys.readouterr().err
+    assert (
+        'it is from the middle of an epoch of 4 batches of 2 images, here an epoch has 2 of 4;'
+        in capsys.readouterr().err
+    )
     assert train(tmp_path / 'after', '--resume', alone / 'epoch_1.pth', options=other) == 0
     meta = torch.load(tmp_path / 'after' / 'epoch_2.pth', weights_only=True)['meta']
     assert (meta['epoch'], meta['iter']) == (2, 4)

@@ -88,11 +88,31 @@ def test_a_killed_run_goes_on(tmp_path):
         time.sleep(0.001)
     process.kill()
     assert process.wait() == -signal.SIGKILL
-    lines = JOURNAL.read_bytes()
-    assert lines.count(b'\n') < 150
-    JOURNAL.write_bytes(lines[:-20])  # as if the last line had not been whole
+    assert JOURNAL.read_bytes().count(b'\n') < 150
     assert main(['model.onnx', 'in']) == 0
     assert main(['model.onnx', 'in', '--out', 'alone']) == 0
+    assert contents('predictions') == contents('alone')
+
+
+def test_each_image_is_in_the_file_at_once(monkeypatch):
+    run, lines = Detector.run, []
+
+    def reading(self, images, sizes):
+        lines.append(JOURNAL.read_text().count('"key"'))
+        return run(self, images, sizes)
+
+    monkeypatch.setattr(Detector, 'run', reading)
+    assert main(['model.onnx', 'in']) == 0
+    assert lines == list(range(10))
+
+
+def test_a_line_that_was_cut_off_spoils_no_other(monkeypatch):
+    interrupt(monkeypatch, 'in')
+    JOURNAL.write_bytes(JOURNAL.read_bytes()[:-20])
+    interrupt(monkeypatch, 'in', after=3)
+    done = counted(monkeypatch)
+    assert main(['model.onnx', 'in']) == 0
+    assert len(done) == 10 - 3 - 3
     assert contents('predictions') == contents('alone')
 
 
@@ -105,15 +125,18 @@ def test_pictures_that_were_lost_are_drawn_again(monkeypatch):
     assert contents('predictions') == contents('alone')
 
 
-def test_images_that_came_or_changed_are_predicted_anew(monkeypatch):
+@pytest.mark.parametrize('batch', ['1', '4'])
+def test_images_that_came_or_changed_are_predicted_anew(monkeypatch, batch):
     interrupt(monkeypatch, 'in')
     grey('in/2.png', 250, (33, 44))
-    grey('in/00.png', 120)
+    grey('in/00.png', 120, (21, 30))
     done = counted(monkeypatch)
-    assert main(['model.onnx', 'in']) == 0
+    assert main(['model.onnx', 'in', '--batch', batch]) == 0
     assert len(done) == 8
     assert main(['model.onnx', 'in', '--out', 'new']) == 0
-    assert contents('predictions') == contents('new')
+    found, new = (json.loads(Path(out, 'predictions.json').read_text()) for out in ('predictions', 'new'))
+    assert found['images'] == new['images']
+    assert batch != '1' or contents('predictions') == contents('new')
 
 
 def other_model():

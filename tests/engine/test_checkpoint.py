@@ -3,7 +3,8 @@ import os
 import pytest
 import torch
 
-from mfdet.engine.checkpoint import latest_checkpoint, newest_first, note_saved
+from mfdet.engine.checkpoint import fit_progress, latest_checkpoint, newest_first, note_saved
+from mfdet.errors import InputError
 
 
 def save(folder, name, iteration, epoch, batches=4, seconds=0):
@@ -55,3 +56,19 @@ def test_damaged_copies_are_named_and_passed_over(tmp_path, capsys):
     (tmp_path / 'checkpoints.txt').write_bytes(b'\xff\x00\n')
     assert latest_checkpoint(tmp_path) == str(tmp_path / 'epoch_1.pth')
     assert 'iter_3.pth is not a PyTorch checkpoint' in capsys.readouterr().err
+
+
+def test_other_batches_or_processes_are_for_the_end_of_an_epoch():
+    """The batch is that of all processes: two with 4 images each are as one with 8."""
+
+    def meta(iteration, epoch):
+        return dict(iter=iteration, epoch=epoch, mfdet=dict(batches_per_epoch=3, batch_size=8, max_epochs=5))
+
+    assert fit_progress(meta(4, 1), 3, 8, 5, 'a.pth') is None
+    with pytest.raises(InputError, match='of 3 batches of 8 images, here an epoch has 3 of 9; keep data, batch size'):
+        fit_progress(meta(4, 1), 3, 9, 5, 'a.pth')
+    with pytest.raises(InputError, match='here an epoch has 6 of 4'):
+        fit_progress(meta(4, 1), 6, 4, 5, 'a.pth')
+    other = meta(3, 1)
+    assert 'is of a run of 5 epochs of 3 batches' in fit_progress(other, 6, 4, 5, 'a.pth')
+    assert other['iter'] == 6
