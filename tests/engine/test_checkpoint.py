@@ -1,9 +1,11 @@
 import os
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from mfdet.engine.checkpoint import fit_progress, latest_checkpoint, newest_first, note_saved
+from mfdet.engine.loop import IterationCheckpointHook
 from mfdet.errors import InputError
 
 
@@ -26,6 +28,9 @@ def test_the_clock_may_go_back(tmp_path):
         note_saved(tmp_path, name)
     assert names(tmp_path) == saved[::-1]
     assert latest_checkpoint(tmp_path) == str(tmp_path / 'epoch_2.pth')
+    hook = IterationCheckpointHook(1)  # it removes the oldest
+    hook.before_train(SimpleNamespace(work_dir=tmp_path))
+    assert hook.saved == [str(tmp_path / name) for name in ('iter_3.pth', 'iter_6.pth')]
 
 
 def test_an_earlier_point_that_the_run_went_on_from_is_followed(tmp_path):
