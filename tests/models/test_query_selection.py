@@ -36,7 +36,8 @@ def test_cells_come_from_fine_to_coarse_and_empty_ones_last(selection):
     assert (cells.features[:, -5:] == 0).all()
     finest = selection.classify(selection.class_towers[-1](maps[-1]))
     torch.testing.assert_close(cells.logits[:, :96], finest.flatten(2).transpose(1, 2))
-    assert cells.references.sigmoid()[:, :96, 0].view(2, 8, 12).diff(dim=2).mean().item() == pytest.approx(1 / 12, abs=0.02)
+    columns = cells.references.sigmoid()[:, :96, 0].view(2, 8, 12)
+    assert columns.diff(dim=2).mean().item() == pytest.approx(1 / 12, abs=0.02)
 
 
 def test_peaks_come_before_the_cells_beside_them(selection):
