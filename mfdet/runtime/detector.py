@@ -10,7 +10,7 @@ from numbers import Real
 import numpy as np
 
 from mfdet.errors import InputError
-from mfdet.runtime.images import read_image, to_bgr
+from mfdet.runtime.images import from_pil, is_pil, read_image, to_bgr
 from mfdet.runtime.preprocessing import check_preprocessing, collate
 
 FORMAT = 1  # of the metadata
@@ -71,8 +71,8 @@ class Detector:
         """Detect objects in one image or several.
 
         Args:
-            images: a path, an array as :func:`mfdet.runtime.images.to_bgr` takes it (BGR as OpenCV reads it), or a
-                list of those; sizes may differ.
+            images: a path, an array as :func:`mfdet.runtime.images.to_bgr` takes it (BGR as OpenCV reads it), an image
+                of Pillow, or a list of those; sizes may differ.
             score_thr: least score to keep, in [0, 1].
             batch_size: how many images are read and run at a time.
 
@@ -82,10 +82,11 @@ class Detector:
         Raises:
             InputError: an image cannot be read, or an argument is wrong.
         """
-        if isinstance(images, str | os.PathLike | np.ndarray):
+        if isinstance(images, str | os.PathLike | np.ndarray) or is_pil(images):
             return self([images], score_thr, batch_size)[0]
         if not isinstance(images, list | tuple):
-            raise InputError(f'images must be a path, an array or a list of those, not {type(images).__name__}')
+            kinds = 'a path, an array, an image of Pillow or a list of those'
+            raise InputError(f'images must be {kinds}, not {type(images).__name__}')
         if not (isinstance(score_thr, Real) and 0 <= score_thr <= 1):
             raise InputError(f'score_thr must be from 0 to 1, not {score_thr!r}')
         if not isinstance(batch_size, int) or batch_size < 1:
@@ -258,9 +259,11 @@ def _read_metadata(text, path):
 
 
 def _load_image(image, index):
-    """Return the image of a path or an array as uint8 (H, W, 3) BGR; the index is for messages."""
+    """Return the image of a path, an array or Pillow as uint8 (H, W, 3) BGR; the index is for messages."""
     if isinstance(image, str | os.PathLike):
         return read_image(image)
+    if is_pil(image):
+        return from_pil(image, f'image {index}')
     return to_bgr(image, f'image {index}')
 
 

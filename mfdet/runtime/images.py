@@ -1,6 +1,7 @@
-"""Images from files and arrays, all as uint8 (H, W, 3) BGR."""
+"""Images from files, arrays and Pillow, all as uint8 (H, W, 3) BGR."""
 
 import os
+import sys
 
 import cv2
 import numpy as np
@@ -60,6 +61,38 @@ def to_bgr(array, name='image'):
     if array.shape[2] == 1:
         return np.repeat(array, 3, axis=2)
     return array[:, :, :3] if array.shape[2] == 4 else array
+
+
+def is_pil(image):
+    """Tell whether it is an image of Pillow, without importing that: an image of it cannot be there before."""
+    pillow = sys.modules.get('PIL.Image')
+    return pillow is not None and isinstance(image, pillow.Image)
+
+
+def from_pil(image, name='image'):
+    """Return an image of Pillow as uint8 (H, W, 3) BGR; it is left as it is.
+
+    As of a file, it is turned upright if it carries an EXIF orientation, grey and palette images are expanded, alpha is
+    dropped and 16-bit values are scaled to 8 bits.
+
+    Args:
+        image: ``PIL.Image.Image`` of any mode of 8 or 16 bits.
+        name: how error messages call it.
+
+    Raises:
+        InputError: it has no pixels, pixels of 32 bits, or its file is damaged.
+    """
+    from PIL import ImageOps
+
+    if image.mode in ('I', 'F'):
+        raise InputError(f'{name}: has mode {image.mode}, 32 bits a pixel, must have 8 or 16 bits without sign')
+    try:
+        image = ImageOps.exif_transpose(image)
+        deep = image.mode.startswith('I;16')
+        array = np.asarray(image).astype(np.uint16) if deep else np.asarray(image.convert('RGB'))[:, :, ::-1]
+    except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises for damaged files
+        raise InputError(f'{name}: is damaged, or Pillow cannot make it RGB ({error})') from error
+    return to_bgr(np.ascontiguousarray(array), name)
 
 
 def _decode(data, flags, path):

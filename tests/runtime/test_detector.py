@@ -64,6 +64,15 @@ def test_paths_and_arrays(detector, tmp_path):
         check(detections, *image)
 
 
+def test_images_of_pillow(detector):
+    from PIL import Image
+
+    assert len(detector(Image.new('L', (40, 50)))) == 0
+    found = detector([Image.new('RGB', (96, 48), (51, 51, 51)), grey(20, 30, 255)])
+    for detections, image in zip(found, [(48, 96, 51), (20, 30, 255)], strict=True):
+        check(detections, *image)
+
+
 def test_no_images_and_no_detections(detector):
     assert detector([]) == []
     nothing = detector(grey(40, 50, 0))  # scores are 0
@@ -116,7 +125,7 @@ def test_run_refuses_wrong_shapes(detector):
 @pytest.mark.parametrize(
     ('images', 'options', 'message'),
     [
-        (None, {}, 'images must be a path, an array or a list of those, not NoneType'),
+        (None, {}, 'images must be a path, an array, an image of Pillow or a list of those, not NoneType'),
         (grey(4, 4, 1)[None], {}, r'image 0: has shape \(1, 4, 4, 3\), must be one image'),
         ([grey(4, 4, 1), grey(4, 4, 1) / 255], {}, 'image 1: has dtype float64'),
         ([grey(4, 4, 1), 3], {}, 'image 1: must be a NumPy array, not int'),

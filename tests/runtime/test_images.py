@@ -1,4 +1,5 @@
 import struct
+import sys
 import zlib
 
 import cv2
@@ -7,7 +8,7 @@ import pytest
 
 from mfdet.errors import InputError
 from mfdet.runtime import read_image
-from mfdet.runtime.images import to_bgr
+from mfdet.runtime.images import from_pil, is_pil, to_bgr
 
 RNG = np.random.default_rng(0)
 COLOR = RNG.integers(0, 256, (7, 9, 3), np.uint8)
@@ -167,3 +168,60 @@ def test_sixteen_bit_arrays_equal_files(tmp_path):
 def test_wrong_arrays(array, message):
     with pytest.raises(InputError, match=message):
         to_bgr(array, 'frame')
+
+
+def pictures_of_pillow():
+    from PIL import Image
+
+    color = Image.fromarray(COLOR[:, :, ::-1])
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    alpha = color.copy()
+    alpha.putalpha(Image.fromarray(COLOR[:, :, 0]))
+    return dict(
+        color=(color, {}),
+        grey=(color.convert('L'), {}),
+        two=(color.convert('1'), {}),
+        palette=(color.quantize(16), {}),
+        alpha=(alpha, {}),
+        grey_alpha=(alpha.convert('LA'), {}),
+        deep=(Image.fromarray(DEEP[:, :, 0]), {}),
+        turned=(color, dict(exif=turned)),
+    )
+
+
+@pytest.mark.parametrize('kind', pictures_of_pillow())
+def test_images_of_pillow_are_what_their_files_are(tmp_path, kind):
+    from PIL import Image
+
+    image, options = pictures_of_pillow()[kind]
+    path = tmp_path / 'image.png'
+    image.save(path, **options)
+    expected = read_image(path)
+    with Image.open(path) as opened:
+        actual = from_pil(opened)
+        assert opened.size == (9, 7)
+    assert actual.shape == ((9, 7, 3) if kind == 'turned' else (7, 9, 3))
+    assert actual.dtype == np.uint8
+    np.testing.assert_array_equal(actual, expected)
+
+
+def test_images_of_pillow_that_cannot_be_used_are_named(tmp_path):
+    from PIL import Image
+
+    for mode in ('I', 'F'):
+        with pytest.raises(InputError, match=f'image 3: has mode {mode}, 32 bits a pixel, must have 8 or 16 bits'):
+            from_pil(Image.new(mode, (5, 4)), 'image 3')
+    with pytest.raises(InputError, match=r'image: has shape \(0, 0, 3\)'):
+        from_pil(Image.new('RGB', (0, 0)))
+    path = write(tmp_path / 'cut.jpg', SMOOTH)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) * 9 // 10])
+    with Image.open(path) as opened, pytest.raises(InputError, match=r'image: is damaged, or Pillow cannot'):
+        from_pil(opened)
+
+
+def test_pillow_is_not_imported_to_see_that_an_image_is_not_of_it(monkeypatch):
+    monkeypatch.delitem(sys.modules, 'PIL.Image', raising=False)
+    assert not is_pil(COLOR)
+    assert 'PIL.Image' not in sys.modules
