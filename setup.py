@@ -16,6 +16,8 @@ TRAIN = [
     'matplotlib>=3.7',
     'safetensors>=0.4',
 ]
+# The configs in the root of a clone are installed as data below the package, where mfdet/engine/find_config.py looks.
+CONFIGS = sorted({'.'.join(('mfdet', *path.relative_to(ROOT).parts[:-1])) for path in ROOT.glob('configs/**/*.py')})
 EXPORT = [*TRAIN, 'torch>=2.8', 'onnx>=1.16', 'onnxscript>=0.5', 'onnxruntime>=1.18']
 setup(
     name='mfdet',
@@ -24,7 +26,8 @@ setup(
     long_description=(ROOT / 'README.md').read_text(encoding='utf-8'),
     long_description_content_type='text/markdown',
     license='Apache-2.0',
-    packages=find_packages(include=['mfdet', 'mfdet.*']),
+    packages=[*find_packages(include=['mfdet', 'mfdet.*']), *CONFIGS],
+    package_dir={'mfdet.configs': 'configs'},
     python_requires='>=3.10,<3.13',
     install_requires=['numpy>=1.24,<3', 'opencv-python-headless>=4.8'],
     extras_require={
