@@ -23,6 +23,12 @@ def build_parser():
     parser.add_argument('--out', required=True, metavar='ANN.json', help='file to write; it must not exist')
     parser.add_argument('--split', metavar='NAME', help='image set of VOC, sub-folder of YOLO (default: everything)')
     parser.add_argument(
+        '--annotations', metavar='DIR', help='VOC: folder of the .xml files in SRC (default: the one that holds some)'
+    )
+    parser.add_argument(
+        '--images', metavar='DIR', help='VOC: folder of the images in SRC (default: the one that holds them)'
+    )
+    parser.add_argument(
         '--one-based', action='store_true', help='VOC: pixels count from 1, as in the original PASCAL VOC'
     )
     add_most(parser)
@@ -33,21 +39,26 @@ def build_parser():
 def main(argv=None):
     """Run the command; returns the exit code."""
     args = build_parser().parse_args(argv)
-    from mfdet.data.convert import CONVERTERS
+    from mfdet.data.convert import CONVERTERS, voc_folders
 
     if not os.path.isdir(args.source):
         raise InputError(f'{args.source}: no such folder')
     check_writable(args.out, '--out')
     if os.path.exists(args.out):
         raise InputError(f'--out {args.out}: is there already; take another name or remove it')
-    if args.one_based and args.kind != 'voc':
-        raise InputError('--one-based goes with voc')
-    options = dict(one_based=args.one_based) if args.kind == 'voc' else {}
+    options = {option: getattr(args, option) for option in ('one_based', 'annotations', 'images')}
+    if args.kind != 'voc':
+        given = [option for option, value in options.items() if value]
+        if given:
+            raise InputError(f'--{given[0].replace("_", "-")} goes with voc')
+        options = {}
     content, problems = CONVERTERS[args.kind](args.source, args.split, **options)
     with replacing(args.out) as part, open(part, 'w', encoding='utf-8') as file:
         json.dump(content, file, allow_nan=False)
     print_problems(problems, args.most)
     names = ', '.join(category['name'] for category in content['categories'])
+    if args.kind == 'voc':
+        print('annotations of {}, images of {}'.format(*voc_folders(args.source, args.annotations, args.images)))
     print(
         f'{args.out}: {len(content["images"])} images, {len(content["annotations"])} objects of {names}; '
         f'{len(problems)} problem{"" if len(problems) == 1 else "s"}'

@@ -1,6 +1,7 @@
 """Pascal-VOC and YOLO data sets as COCO annotation files."""
 
 import contextlib
+import os
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
@@ -50,7 +51,62 @@ def _size_of(path):
         return None
 
 
-def from_voc(folder, split=None, one_based=False):
+def voc_folders(folder, annotations=None, images=None):
+    """Find the folders of a Pascal-VOC data set, ``Annotations`` and ``JPEGImages`` or others by what they hold.
+
+    Args:
+        folder: the data set.
+        annotations: folder of the ``.xml`` files below it; None finds it.
+        images: folder of the images below it; None finds the one with images of the same names as ``.xml`` files.
+
+    Returns:
+        The two folders, as :class:`pathlib.Path`.
+
+    Raises:
+        InputError: a folder is not there, none holds such files, or several do.
+    """
+    found = []
+    for option, name, usual in (('annotations', annotations, 'Annotations'), ('images', images, 'JPEGImages')):
+        path = Path(folder, name or usual)
+        if name and not path.is_dir():
+            raise InputError(f'--{option} {name}: no such folder in {folder}')
+        found.append(path if path.is_dir() else None)
+    stems = {path: _stems(path) for path in _folders(folder)} if None in found else {}
+    if found[0] is None:
+        found[0] = _only([path for path, (xml, _) in stems.items() if xml], folder, 'annotations', '.xml files')
+    if found[1] is None:
+        named = _stems(found[0])[0]
+        having = [path for path, (_, pictures) in stems.items() if pictures]
+        having = [path for path in having if stems[path][1] & named] or having
+        found[1] = _only(having, folder, 'images', 'images')
+    return tuple(found)
+
+
+def _folders(folder):
+    """Return a folder and all folders below it, sorted."""
+    return sorted(Path(path) for path, _, _ in os.walk(folder))
+
+
+def _stems(folder):
+    """Return the names without suffix of the ``.xml`` files in a folder, and of the images, as two sets."""
+    files = [path for path in Path(folder).iterdir() if path.is_file()]
+    return (
+        {path.stem for path in files if path.suffix == '.xml'},
+        {path.stem for path in files if path.suffix.lower() in IMAGE_SUFFIXES},
+    )
+
+
+def _only(folders, folder, option, what):
+    """Return the only one of ``folders``; raise InputError if there is none, or several."""
+    if not folders:
+        raise InputError(f'{folder}: no folder in it holds {what}, so it is no Pascal-VOC data set')
+    if len(folders) > 1:
+        names = ', '.join(str(path.relative_to(folder)) for path in folders[:5])
+        raise InputError(f'{folder}: several folders in it hold {what} ({names}); name one with --{option}')
+    return folders[0]
+
+
+def from_voc(folder, split=None, one_based=False, annotations=None, images=None):
     """Convert a Pascal-VOC folder: ``Annotations/*.xml``, ``JPEGImages/`` and ``ImageSets/Main/<split>.txt``.
 
     Args:
@@ -58,6 +114,7 @@ def from_voc(folder, split=None, one_based=False):
         split: name of an image set; None takes every XML file.
         one_based: pixels are counted from 1 and boxes include their last one, as in the original PASCAL VOC: xmin 1 and
             xmax 10 are 10 pixels from x = 0. Labelling tools write edges counted from 0, xmin 0 and xmax 10.
+        annotations, images: the first two folders, see :func:`voc_folders`.
 
     Objects that are ``difficult`` become crowds, which neither training nor evaluation counts.
 
@@ -68,9 +125,7 @@ def from_voc(folder, split=None, one_based=False):
     Raises:
         InputError: the folder or the split is not there.
     """
-    annotations = Path(folder, 'Annotations')
-    if not annotations.is_dir():
-        raise InputError(f'{folder}: has no folder "Annotations", so it is no Pascal-VOC data set')
+    annotations, images = voc_folders(folder, annotations, images)
     if split is None:
         names = sorted(path.stem for path in annotations.glob('*.xml'))
     else:
@@ -91,7 +146,7 @@ def from_voc(folder, split=None, one_based=False):
     builder = _Builder(voc_classes(annotations))
     builder.problems = problems.problems
     for path, root in trees.items():
-        _add_voc_image(builder, path, root, Path(folder, 'JPEGImages'), int(one_based))
+        _add_voc_image(builder, path, root, images, int(one_based))
     return builder.coco()
 
 
