@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import time
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from mmengine.hooks import Hook
 
 from mfdet.errors import InputError
 from mfdet.files import read_json, replacing
+
+KINDS = dict(d='auxiliary blocks', cells='cells')  # of loss terms, by their prefix without its numbers
 
 
 def read_scalars(work_dir):
@@ -42,6 +45,28 @@ def read_summary(work_dir):
         return {}
 
 
+def loss_curves(records):
+    """Sort loss terms into the curves to draw: each of the last block by itself, those of other blocks summed by kind.
+
+    Args:
+        records: training records of :func:`read_scalars`. Terms of one kind have the same prefix before the dot but for
+            its numbers, as ``d0.loss_cls`` and ``d3.loss_iou``.
+
+    Returns:
+        dict of label to (steps, values); beside ``'loss'``, their values add up to it.
+    """
+    groups = {}
+    for name in dict.fromkeys(name for record in records for name in record if 'loss' in name):
+        prefix, dot, _ = name.rpartition('.')
+        kind = re.sub(r'\d+(?=\.|$)', '', prefix)
+        label = KINDS.get(kind, f'{kind}.*') if dot else name
+        groups.setdefault(label, []).append(name)
+    return {
+        label: tuple(zip(*((r['step'], sum(r.get(n, 0) for n in names)) for r in records), strict=True))
+        for label, names in groups.items()
+    }
+
+
 def draw_curves(work_dir, out_file):
     """Draw losses over iterations and AP over epochs of a work directory into a PNG file.
 
@@ -55,19 +80,18 @@ def draw_curves(work_dir, out_file):
         return False
     figure = Figure(figsize=(10, 4), layout='constrained')
     loss_axes, ap_axes = figure.subplots(1, 2)
-    for name in train[-1]:
-        if 'loss' in name and '.' not in name:  # 'd0.loss_cls' and the like are auxiliary losses
-            points = [(record['step'], record[name]) for record in train if name in record]
-            loss_axes.plot(*zip(*points, strict=True), label=name, linewidth=2 if name == 'loss' else 1)
+    for label, points in loss_curves(train).items():
+        loss_axes.plot(*points, label=label, linewidth=2 if label == 'loss' else 1)
     loss_axes.set(xlabel='iteration', ylabel='training loss', ylim=(0, None))
     loss_axes.legend()
     for name, label in (('coco/bbox_mAP', 'AP'), ('coco/bbox_mAP_50', 'AP50')):
-        ap_axes.plot([r['step'] for r in val], [r[name] for r in val], marker='o', markersize=3, label=label)
-    ap_axes.set(xlabel='epoch', ylabel='validation AP', ylim=(0, 1))
+        points = [(record['step'], record[name]) for record in val if record[name] >= 0]  # -1 is undefined
+        ap_axes.plot(*(zip(*points, strict=True) if points else ((), ())), marker='o', markersize=3, label=label)
+    ap_axes.set(xlabel='epoch', ylabel='validation AP', ylim=(0, None))
     ap_axes.legend()
     for axes in (loss_axes, ap_axes):
         axes.grid(alpha=0.3)
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     with replacing(out_file) as part:
         figure.savefig(part, dpi=120)
     return True

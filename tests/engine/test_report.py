@@ -1,6 +1,9 @@
 import json
 
-from mfdet.engine.report import draw_curves, read_scalars
+import pytest
+from matplotlib.figure import Figure
+
+from mfdet.engine.report import draw_curves, loss_curves, read_scalars
 
 
 def write(folder, run, records):
@@ -23,3 +26,36 @@ def test_resumed_runs_join_and_the_later_wins(tmp_path):
 def test_nothing_logged_draws_nothing(tmp_path):
     assert not draw_curves(tmp_path, tmp_path / 'curves.png')
     assert not (tmp_path / 'curves.png').exists()
+
+
+def test_the_terms_drawn_add_up_to_the_total():
+    terms = {'loss_cls': 1.0, 'loss_iou': 2.0, 'd0.loss_cls': 4.0, 'd12.loss_iou': 8.0, 'dn.loss_cls': 16.0}
+    terms.update({'o2m.loss_cls': 32.0, 'dn.d0.loss_cls': 64.0, 'dn.d1.loss_cls': 128.0})
+    first = dict(loss=1.0, loss_cls=1.0, step=10)
+    curves = loss_curves([first, dict(terms, loss=sum(terms.values()), step=20, lr=1e-3)])
+    assert {label: values[-1] for label, (_, values) in curves.items()} == {
+        'loss': 255.0,
+        'loss_cls': 1.0,
+        'loss_iou': 2.0,
+        'auxiliary blocks': 12.0,
+        'dn.*': 16.0,
+        'o2m.*': 32.0,
+        'dn.d.*': 192.0,
+    }
+    assert all(steps == (10, 20) for steps, _ in curves.values())
+    assert sum(values[0] for label, (_, values) in curves.items() if label != 'loss') == 1.0
+
+
+@pytest.mark.parametrize(('epochs', 'ap'), [(1, 0.02), (2, 0.02), (3, -1.0), (40, 0.7)])
+def test_axes_fit_the_data(tmp_path, monkeypatch, epochs, ap):
+    figures = []
+    monkeypatch.setattr(Figure, 'savefig', lambda figure, path, **_: figures.append(figure) or open(path, 'w').close())
+    val = [{'coco/bbox_mAP': ap, 'coco/bbox_mAP_50': ap, 'step': epoch + 1} for epoch in range(epochs)]
+    write(tmp_path, '20260101_000000', [dict(loss=3.0, step=1), *val])
+    assert draw_curves(tmp_path, tmp_path / 'curves.png')
+    axes = figures[0].axes[1]
+    figures[0].draw_without_rendering()
+    assert all(float(tick).is_integer() for tick in axes.get_xticks())
+    low, high = axes.get_ylim()
+    assert low == 0
+    assert max(ap, 0) <= high <= max(1.2 * ap, 1.0 if ap < 0 else 0.0)
