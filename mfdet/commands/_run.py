@@ -1,11 +1,14 @@
 """What every command shares: how a user's mistake ends it, and what it needs installed."""
 
 import argparse
+import contextlib
 import functools
 import importlib.util
 import os
 import re
 import sys
+import threading
+import time
 
 from mfdet import compat
 from mfdet.errors import InputError
@@ -73,6 +76,31 @@ def new_parser(tool, description, example):
         epilog=example,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+
+
+@contextlib.contextmanager
+def announced(what, every=10):
+    """Say on stderr what the block does, and every few seconds, on the same line, how long it has been at it.
+
+    Args:
+        what: such as ``'comparing it with PyTorch'``.
+        every: seconds between the times.
+    """
+    start, done = time.monotonic(), threading.Event()
+
+    def remind():
+        while not done.wait(every):
+            print(f' {time.monotonic() - start:.0f} s', end='', file=sys.stderr, flush=True)
+
+    print(f'{what} ...', end='', file=sys.stderr, flush=True)
+    thread = threading.Thread(target=remind, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+        print(file=sys.stderr)
 
 
 def check_at_least_one(args, *options):

@@ -3,9 +3,10 @@
 import copy
 import importlib.util
 import os
+import sys
 import tempfile
 
-from mfdet.commands._run import add_config_options, check_environment, command, new_parser
+from mfdet.commands._run import add_config_options, announced, check_environment, command, new_parser
 from mfdet.commands.train import add_data_options, data_pair
 from mfdet.errors import InputError
 from mfdet.export.quantize import calibration_images
@@ -15,6 +16,7 @@ EXAMPLE = """examples:
   %(prog)s CONFIG CHECKPOINT --format onnx --output detector.onnx
   %(prog)s CONFIG CHECKPOINT --format openvino --fp16 --output detector.xml
   %(prog)s CONFIG CHECKPOINT --format weights --output detector.safetensors"""
+COMPARING = 'comparing its output with that of PyTorch'
 SUFFIXES = dict(weights='.safetensors', onnx='.onnx', openvino='.xml')
 
 
@@ -93,10 +95,12 @@ def write_graph(args, model, metadata, stem):
     onnx = args.format == 'onnx'
     path = f'{stem}.onnx'
     source = model if onnx else channels_last(copy.deepcopy(model), bool(args.fixed_size))
-    export_onnx(build_graph(source, not args.preprocess), metadata, path, optimize=onnx)
+    with announced('tracing the model into an ONNX graph, for a minute or two'):
+        export_onnx(build_graph(source, not args.preprocess), metadata, path, optimize=onnx)
     if onnx:
         return path
-    convert_to_openvino(path, metadata, f'{stem}.xml', args.fp16)
+    with announced('converting the graph to OpenVINO'):
+        convert_to_openvino(path, metadata, f'{stem}.xml', args.fp16)
     return f'{stem}.xml'
 
 
@@ -113,10 +117,12 @@ def export_detector(args, model, config, classes, folder):
 
     def write_and_verify(stem):
         path = write_graph(args, model, metadata, os.path.join(folder, stem))
-        return path, verify(model, Detector(path).run, metadata, args.output, **tolerances)
+        with announced(COMPARING):
+            return path, verify(model, Detector(path).run, metadata, args.output, **tolerances)
 
     path, (box_error, score_error, compared) = write_and_verify('model')
     if not compared:  # nothing scored above the threshold: compare without one, then keep the file with it
+        print('it finds nothing, so the comparison is made once more without a score threshold', file=sys.stderr)
         threshold = model.test_cfg.score_thr
         model.test_cfg.score_thr = model.bbox_head.test_cfg.score_thr = 0.0
         _, (box_error, score_error, compared) = write_and_verify('probe')
@@ -141,8 +147,10 @@ def quantized(args, config, metadata, source, path):
     from mfdet.export.quantize import quantize, score, speed_ratio
 
     set_classes(config, metadata['classes'])
-    nodes, images = quantize(source, path, metadata, args.calibration)
-    before, after = score(source, config), score(path, config)
+    with announced('calibrating and quantising to INT8'):
+        nodes, images = quantize(source, path, metadata, args.calibration)
+    with announced('measuring AP on the test data, before and after'):
+        before, after = score(source, config), score(path, config)
     if not before > 0:
         raise InputError(
             f'{args.output}: AP is {before:.4f} before INT8, so a loss cannot be measured; give other test data'
@@ -152,7 +160,8 @@ def quantized(args, config, metadata, source, path):
             f'{args.output}: AP falls from {before:.4f} to {after:.4f} in INT8, by more than --max-drop '
             f'{args.max_drop} points; nothing was written. Give more or more typical images to --calibration'
         )
-    ratio = speed_ratio(source, path, metadata)
+    with announced('timing both'):
+        ratio = speed_ratio(source, path, metadata)
     return (
         f'{nodes} convolutions in INT8, calibrated on {images} images; AP {before:.4f} before, {after:.4f} after; '
         f'{ratio:.2f} times as fast at the test size, one thread'
@@ -169,12 +178,14 @@ def export_classifier(args, model, config, classes, folder):
         import openvino
 
         compiled = openvino.Core().compile_model(path, 'CPU', {'INFERENCE_PRECISION_HINT': 'f32'})
-        error = verify_classifier(model, lambda x: compiled(x)[0], args.output, 0.1 if args.fp16 else 1e-3)
+        with announced(COMPARING):
+            error = verify_classifier(model, lambda x: compiled(x)[0], args.output, 0.1 if args.fp16 else 1e-3)
         return ['model.bin', 'model.xml'], f'logits agree with PyTorch within {error:.1e}'
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path, providers=['CPUExecutionProvider'])
-    error = verify_classifier(model, lambda x: session.run(None, dict(images=x))[0], args.output)
+    with announced(COMPARING):
+        error = verify_classifier(model, lambda x: session.run(None, dict(images=x))[0], args.output)
     return ['model.onnx'], f'logits agree with PyTorch within {error:.1e}'
 
 
@@ -211,7 +222,8 @@ def main(argv=None):
     from mfdet.engine.inference import load_model
     from mfdet.models import MobileFormerClassifier
 
-    model, config, classes = load_model(args.config, args.checkpoint, args.cfg_options)
+    with announced(f'loading {args.checkpoint}'):
+        model, config, classes = load_model(args.config, args.checkpoint, args.cfg_options)
     if args.int8 and 'bbox_head' in config.model:  # its AP is measured, so the data must be there
         set_data(config, args.data_root, val=data_pair(args, 'val'))
         check_data(config, ('test',))

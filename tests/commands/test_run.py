@@ -1,5 +1,8 @@
+import re
 import subprocess
 import sys
+import threading
+import time
 
 import pytest
 
@@ -18,6 +21,17 @@ def test_exit_codes(capsys):
 
     assert [main(), main(3), main('mistake'), main('stop')] == [0, 3, 2, 130]
     assert capsys.readouterr().err == 'error: file.json: wrong\ninterrupted\n'
+
+
+def test_long_work_says_what_it_is_and_how_long_it_has_been(capsys):
+    with _run.announced('converting', every=0.05):
+        time.sleep(0.3)
+    assert re.fullmatch(r'converting \.\.\.( 0 s)+\n', capsys.readouterr().err)
+    before = threading.active_count()
+    with pytest.raises(InputError, match=f'{before + 1} threads'), _run.announced('nothing', every=60):
+        raise InputError(f'{threading.active_count()} threads')
+    assert threading.active_count() == before
+    assert capsys.readouterr().err == 'nothing ...\n'
 
 
 def test_missing_packages_are_named(monkeypatch):
