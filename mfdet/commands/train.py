@@ -67,7 +67,7 @@ def prepare(config, args):
         raise InputError(f'--launcher {args.launcher}: {rank} is not set; start with torchrun, srun or mpirun')
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     config.launcher = args.launcher
-    config.work_dir = args.work_dir or config.get('work_dir') or default_work_dir(args.config)
+    config.work_dir = args.work_dir or config.get('work_dir') or default_work_dir(config.filename)
     if args.launcher == 'pytorch' and not torch.cuda.is_available():
         # mmengine would ask for a GPU here; it leaves a process group that is there alone.
         torch.distributed.init_process_group('gloo')
@@ -108,12 +108,20 @@ def build_parser():
 def build_config(args):
     """Turn parsed options into the config of the run, all of it checked.
 
+    Returns:
+        The config, and the :class:`mfdet.data.check.Counts` of ``'train'`` and ``'val'`` where they are files.
+
     Raises:
         InputError: an option, the config or the data is wrong.
     """
     from mfdet.engine.config import check_data, check_training_annotations, load_config, set_data
 
     config = load_config(args.config, args.cfg_options)
+    if 'bbox_head' not in config.model or not config.get('train_dataloader'):
+        raise InputError(
+            f'{args.config} is no config of a detector with training data, and classifiers cannot be trained here yet; '
+            'take one such as configs/retinanet_mf508m.py'
+        )
     train, val = data_pair(args, 'train'), data_pair(args, 'val')
     if train and not val:
         raise InputError(
@@ -121,7 +129,7 @@ def build_config(args):
         )
     set_data(config, args.data_root, train, val, args.cfg_options)
     check_data(config, ('train', 'val'))
-    check_training_annotations(config, args.allow_bad_boxes)
+    counts = check_training_annotations(config, args.allow_bad_boxes)
     if args.sync_bn:
         config.sync_bn = 'torch'
     prepare(config, args)
@@ -152,7 +160,27 @@ def build_config(args):
             raise InputError(f'--auto-scale-lr needs auto_scale_lr = dict(base_batch_size=...) in {args.config}')
         config.auto_scale_lr.enable = True
     set_start(config, args.resume)
-    return config
+    return config, counts
+
+
+def log_data(runner, counts):
+    """Log what the training is made of, and warn of what it can hardly learn or measure.
+
+    Args:
+        runner: of the training; data that is in no file is counted in its data sets.
+        counts: of :func:`mfdet.engine.config.check_training_annotations`.
+    """
+    from mfdet.data.check import compare_counts, count_items
+
+    splits = [('train', runner.train_dataloader)]
+    if runner.val_loop is not None:
+        splits.append(('val', runner.val_dataloader))
+    counts = {split: counts.get(split) or count_items(loader.dataset) for split, loader in splits}
+    for split, count in counts.items():
+        runner.logger.info(f'{dict(train="Training", val="Validation")[split]}: {count}')
+    classes = runner.train_dataloader.dataset.metainfo['classes']
+    for warning in compare_counts(counts['train'], counts.get('val'), classes):
+        runner.logger.warning(warning)
 
 
 def set_start(config, resume):
@@ -190,7 +218,7 @@ def main(argv=None):
     """Run the command; returns the exit code."""
     check_environment()  # first, since the parser is built with mmengine
     args = build_parser().parse_args(argv)
-    config = build_config(args)
+    config, counts = build_config(args)
     import mfdet.register  # noqa: F401
     from mfdet.engine.loop import Stopped
     from mfdet.engine.runner import ConsoleRunner
@@ -200,6 +228,7 @@ def main(argv=None):
         runner.logger.info(
             'The backbone starts from scratch; --backbone-weights FILE starts it from released ImageNet weights'
         )
+    log_data(runner, counts)
     try:
         runner.train()
     except Stopped as stop:

@@ -10,5 +10,5 @@ __all__ = ['check_distributions', 'check_opencv', 'install', 'quiet']
 
 
 def quiet():
-    """Return a context to import ``mmdet.datasets`` in: it prints lines about a package that nothing here needs."""
+    """Return a context that keeps off the screen what is printed for nobody, such as pycocotools' progress."""
     return contextlib.redirect_stdout(io.StringIO())

@@ -249,21 +249,118 @@ def summarize(content):
     )
 
 
+@dataclasses.dataclass(frozen=True)
+class Counts:
+    """What a split of a data set holds.
+
+    Attributes:
+        source: what messages call it, such as its annotation file.
+        images: number of images.
+        with_objects: how many of them have objects.
+        objects: number of objects of each class, by name in the order of the labels, then of classes that the model
+            does not know. Crowds do not count.
+    """
+
+    source: str
+    images: int
+    with_objects: int
+    objects: dict
+
+    def __str__(self):
+        known = ', '.join(f'{name} {count}' for name, count in self.objects.items())
+        return f'{self.images} images, {sum(self.objects.values())} objects: {known} ({self.source})'
+
+
+def count_objects(content, source, classes=None):
+    """Count the objects of an annotation file.
+
+    Args:
+        content: of :func:`read_annotations`; entries that are malformed are not counted.
+        source: see :class:`Counts`.
+        classes: names of the model's classes; None takes those of the file, by rising id.
+
+    Returns:
+        :class:`Counts`.
+    """
+    names = {item['id']: item.get('name') for item in content['categories'] if isinstance(item.get('id'), int | str)}
+    known = classes if classes is not None else [names[i] for i in sorted(names, key=lambda i: (isinstance(i, str), i))]
+    objects, used = collections.Counter(dict.fromkeys(known, 0)), set()
+    for item in content['annotations']:
+        category, image = item.get('category_id'), item.get('image_id')
+        if isinstance(category, int | str) and category in names and not item.get('iscrowd'):
+            objects[names[category]] += 1
+            if isinstance(image, int | str):
+                used.add(image)
+    return Counts(source, len(content['images']), len(used), dict(objects))
+
+
+def count_items(dataset):
+    """Count the objects of a data set of mmdet that is built, see :class:`Counts`; for data that is in no file."""
+    infos = [dataset.get_data_info(i) for i in range(len(dataset))]
+    labels = [[item['bbox_label'] for item in info['instances'] if not item['ignore_flag']] for info in infos]
+    counts = collections.Counter(label for some in labels for label in some)
+    objects = {name: counts[label] for label, name in enumerate(dataset.metainfo['classes'])}
+    return Counts(type(dataset).__name__, len(infos), sum(map(bool, labels)), objects)
+
+
+def compare_counts(train, val, classes):
+    """Return warnings about what training can hardly learn, or validation not measure; :class:`Counts` of both.
+
+    Args:
+        train: of the training.
+        val: of the validation, or None if there is none.
+        classes: names of the model's classes.
+    """
+    warnings = []
+    empty = train.images - train.with_objects
+    if empty > train.images / 2:
+        share = f'{empty} of {train.images} images ({empty / train.images:.0%})'
+        warnings.append(f'{train.source}: {share} have no objects')
+    if val is None:
+        return warnings
+    if not any(val.objects.values()):
+        return [*warnings, f'{val.source}: no image has an object, so validation measures nothing and AP is undefined']
+    lacking = [name for name in classes if train.objects.get(name) and not val.objects.get(name)]
+    if lacking:
+        measured = sum(bool(val.objects.get(name)) for name in classes)
+        warnings.append(
+            f'{val.source}: no object of {_listed(lacking)}, which training has; AP is averaged over {measured} of '
+            f'{len(classes)} classes'
+        )
+    unlearnt = [name for name in classes if val.objects.get(name) and not train.objects.get(name)]
+    if unlearnt:
+        warnings.append(f'{train.source}: no object of {_listed(unlearnt)}, which validation has; it counts as missed')
+    unknown = [name for name, count in val.objects.items() if count and name not in classes]
+    if unknown:
+        warnings.append(f'{val.source}: {_listed(unknown)} is no class of the training and is not measured')
+    return warnings
+
+
+def _listed(names, most=10):
+    """Join names, at most a few of them."""
+    return ', '.join(map(str, names[:most])) + (f' and {len(names) - most} more' if len(names) > most else '')
+
+
 def draw_sizes(content, path):
     """Draw how many objects there are of each size (the square root of the area, in pixels) and class; write a PNG."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
     boxes = [item['bbox'] for item in content['annotations'] if box_problem(item.get('bbox')) is None]
     sides = np.sqrt([box[2] * box[3] for box in boxes])
     classes = summarize(content)['classes']
-    figure = Figure(figsize=(11, 4))
+    shown = list(classes.items())[:30]
+    figure = Figure(figsize=(11, max(4, 0.2 * len(shown))))  # names of classes do not overlap
     left, right = figure.subplots(1, 2)
     if len(sides):
         left.hist(sides, bins=np.geomspace(max(1e-3, sides.min()), sides.max() * 1.001 + 1e-3, 40))
     left.set(xscale='log', xlabel='size of the object, √area in pixels', ylabel='objects')
     for edge in (32, 96):
         left.axvline(edge, color='grey', linestyle='--')
-    shown = list(classes.items())[:30]
+    left.xaxis.set_major_locator(LogLocator(base=2))  # powers of 10 would leave one label, or none
+    left.xaxis.set_major_formatter(StrMethodFormatter('{x:g}'))
+    left.xaxis.set_minor_locator(NullLocator())
+    left.yaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     right.barh([name for name, _ in shown][::-1], [count for _, count in shown][::-1])
     right.set(xlabel='objects', title='' if len(shown) == len(classes) else f'the {len(shown)} commonest classes')
     figure.tight_layout()

@@ -75,7 +75,8 @@ class MfdetCocoDataset(SeededItems, CocoDataset):
             InputError: the file cannot be read or is no COCO annotation file, or lacks one of the classes.
         """
         try:
-            data_list = super().load_data_list()
+            with quiet():
+                data_list = super().load_data_list()
         except (OSError, ValueError, RecursionError, LookupError, TypeError, AttributeError) as error:
             problems = check_annotations(read_annotations(self.ann_file), self.ann_file)
             errors = [problem for problem in problems if problem.severity == ERROR]

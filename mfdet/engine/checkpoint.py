@@ -24,7 +24,8 @@ CHECKPOINT = re.compile(r'(epoch|iter)_\d+\.pth')
 SAVED = 'checkpoints.txt'  # their names in the order in which they were saved
 
 
-def _load_local(path, map_location='cpu'):
+def load_from_local(path, map_location='cpu'):
+    """Read a checkpoint; mmengine's log takes the last word of this name for where it is from."""
     checkpoint = read_checkpoint(path, map_location)
     if isinstance(checkpoint, dict) and isinstance(checkpoint.get('meta'), dict):
         checkpoint['meta'].pop('config', None)  # mmengine's resume would run this text as Python; ours is `cfg`
@@ -33,7 +34,7 @@ def _load_local(path, map_location='cpu'):
 
 # mmengine falls back to unpickling anything; with this its Runner and every `init_cfg` read local files only, safely.
 for _scheme in ('', *CheckpointLoader._schemes):
-    CheckpointLoader.register_scheme(prefixes=_scheme, loader=_load_local, force=True)
+    CheckpointLoader.register_scheme(prefixes=_scheme, loader=load_from_local, force=True)
 
 
 class _Keeping:

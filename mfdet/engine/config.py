@@ -5,8 +5,9 @@ import sys
 
 from mmengine.config import Config, ConfigDict
 
-from mfdet.data.check import ERROR, check_annotations, read_annotations
+from mfdet.data.check import ERROR, box_problem, check_annotations, count_objects, read_annotations
 from mfdet.data.coco import read_categories
+from mfdet.engine.find_config import find_config
 from mfdet.errors import InputError
 
 HOW_TO_GET_COCO = (
@@ -19,14 +20,14 @@ def load_config(path, options=None):
     """Read a config file.
 
     Args:
-        path: a Python config of mmengine.
+        path: a Python config of mmengine, or the name of a shipped one, see
+            :func:`mfdet.engine.find_config.find_config`.
         options: dict of overrides, as of ``--cfg-options``.
 
     Raises:
         InputError: the file is missing or no valid config, or an override names what is not there.
     """
-    if not os.path.isfile(path):
-        raise InputError(f'{path}: no such config file')
+    path = find_config(path)
     try:
         config = Config.fromfile(path)
     except Exception as error:  # a config is a program: anything may come out of it
@@ -153,25 +154,50 @@ def check_data(config, splits):
 
 
 def check_training_annotations(config, allow_bad_boxes=False):
-    """Check the annotation file of the training before anything is built, without its images.
+    """Check the annotation files of a training before anything is built, without their images.
 
     Args:
         config: the config.
         allow_bad_boxes: leave out annotations with a wrong box, which are counted on the screen, instead of raising.
 
+    Returns:
+        dict of ``'train'`` and ``'val'`` to :class:`mfdet.data.check.Counts`, of those that are files.
+
     Raises:
-        InputError: something is wrong; the message has the first ten problems and their number.
+        InputError: something is wrong with the training's; the message has the first ten problems and their number. Or
+            it has no object, or the validation's is no annotation file.
     """
-    dataset = dataset_of(config.train_dataloader)
-    if 'ann_file' not in dataset:
-        return
-    path = os.path.join(dataset.get('data_root') or '', dataset.ann_file)
-    problems = [p for p in check_annotations(read_annotations(path), path) if p.severity == ERROR]
+    contents, counts = {}, {}
+    for split in ('train', 'val'):
+        dataset = dataset_of(config[f'{split}_dataloader']) if config.get(f'{split}_dataloader') else {}
+        if 'ann_file' not in dataset:
+            continue
+        path = os.path.join(dataset.get('data_root') or '', dataset.ann_file)
+        if path not in contents:
+            contents = {path: read_annotations(path)}
+        content = contents[path]
+        if split == 'train':
+            content = _checked(dataset, content, path, allow_bad_boxes)
+        counts[split] = count_objects(content, path, dataset.get('metainfo', {}).get('classes'))
+    if 'train' in counts and not any(counts['train'].objects.values()):
+        raise InputError(
+            f'{counts["train"].source}: has no object to learn from; "annotations" must hold objects of its categories '
+            'that are no crowds'
+        )
+    return counts
+
+
+def _checked(dataset, content, path, allow_bad_boxes):
+    """Check the annotations of the training; return them, without those with wrong boxes if that is allowed."""
+    problems = [p for p in check_annotations(content, path) if p.severity == ERROR]
     boxes = [p for p in problems if p.what.startswith('bbox ')]
     if allow_bad_boxes and boxes:
         print(f'warning: {path}: {len(boxes)} annotations are left out, the first: {boxes[0].what}', file=sys.stderr)
         problems = [p for p in problems if p not in boxes]
         dataset.allow_bad_boxes = True
+        content = dict(
+            content, annotations=[item for item in content['annotations'] if box_problem(item.get('bbox')) is None]
+        )
     if problems:
         listed = '\n'.join(f'  {p.id}: {p.what}; {p.right}' for p in problems[:10])
         hint = '; --allow-bad-boxes leaves wrong boxes out' if boxes and not allow_bad_boxes else ''
@@ -179,3 +205,4 @@ def check_training_annotations(config, allow_bad_boxes=False):
             f'{path}: {len(problems)} errors to correct before training{hint} (tools/check_dataset.py lists all):\n'
             f'{listed}'
         )
+    return content

@@ -4,6 +4,7 @@ import functools
 import logging
 import multiprocessing
 import os
+import re
 
 from mmengine.dist import master_only
 from mmengine.runner import Runner
@@ -24,8 +25,22 @@ def _is_readable(record):
         '"FileClient"',
         '"HardDiskBackend"',
         'paramwise_options',
+        'Distributed training is not used',
+        'Loads checkpoint by',
     )
     return not record.getMessage().startswith(long_dumps)
+
+
+class _ShortFormatter(logging.Formatter):
+    """Leave the loss terms of auxiliary blocks, such as ``d0.loss_cls: 1.5``, out of another formatter's lines."""
+
+    AUXILIARY = re.compile(r'  (\w+\.)+\w*loss\w*: \S+')
+
+    def __init__(self, formatter):
+        self.formatter = formatter
+
+    def format(self, record):
+        return self.AUXILIARY.sub('', self.formatter.format(record))
 
 
 def _naming(part, build):
@@ -70,7 +85,7 @@ def _naming_workers(run):
 
 
 class ConsoleRunner(Runner):
-    """Runner that keeps the long dumps of its start out of the console; the log file has them all.
+    """Runner that keeps long dumps and auxiliary loss terms out of the console; the log file has them all.
 
     What cannot be built raises :class:`mfdet.errors.InputError` with the part of the config, and so does a loader
     whose workers die, or give nothing for :data:`LOADER_TIMEOUT`.
@@ -88,11 +103,12 @@ class ConsoleRunner(Runner):
     register_hooks = _naming('default_hooks or custom_hooks', Runner.register_hooks)
 
     def build_logger(self, *args, **kwargs):
-        """Build mmengine's logger and filter its console."""
+        """Build mmengine's logger, and make its console short."""
         logger = super().build_logger(*args, **kwargs)
         for handler in logger.handlers:
             if not isinstance(handler, logging.FileHandler):
                 handler.addFilter(_is_readable)
+                handler.setFormatter(_ShortFormatter(handler.formatter))
         logging.raiseExceptions = False  # no traceback for each line that a full disk does not take
         return logger
 

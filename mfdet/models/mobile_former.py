@@ -3,6 +3,7 @@
 import torch
 from mmcv.cnn import ConvModule
 from mmdet.registry import MODELS
+from mmengine.logging import print_log
 from mmengine.model import BaseModule
 from mmengine.model.weight_init import kaiming_init, trunc_normal_init
 from torch import nn
@@ -236,9 +237,9 @@ class MobileFormer(BaseModule):
                 trunc_normal_init(module, std=0.02)
 
     def init_weights(self):
-        """Load the weights that ``init_cfg`` names; without it keep those of the constructor."""
+        """Load the weights that ``init_cfg`` names, and log it; without it keep those of the constructor."""
         if self.init_cfg and self.init_cfg['type'] == 'Pretrained':
-            load_backbone(self, self.init_cfg['checkpoint'])
+            print_log(load_backbone(self, self.init_cfg['checkpoint']), logger='current')
             self._is_init = True
         else:
             super().init_weights()

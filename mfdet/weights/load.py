@@ -38,13 +38,18 @@ def load_backbone(backbone, path):
         backbone: the model; it may have fewer stages than the file.
         path: a released ``mobile-former-*.pth.tar``, a converted file, or a checkpoint whose model has a ``backbone``.
 
+    Returns:
+        A sentence on what was loaded, from what, and what of the file was left out.
+
     Raises:
         InputError: the file cannot be read, or entries are missing, unknown or misshapen.
     """
     weights = state_dict_of(read_checkpoint(path), path)
     if is_official(weights):
         weights = convert_official(weights)
+    unused = {}
     if any(name.startswith('backbone.') for name in weights):
+        unused = dict.fromkeys(name.partition('.')[0] for name in weights if not name.startswith('backbone.'))
         weights = {
             name.removeprefix('backbone.'): value for name, value in weights.items() if name.startswith('backbone.')
         }
@@ -57,3 +62,6 @@ def load_backbone(backbone, path):
     shapes = {name: value.shape for name, value in backbone.state_dict().items()}
     check_state_dict(weights, shapes, path, f'the backbone {backbone.arch}')
     backbone.load_state_dict(weights)
+    kind = 'it is a detector, ' if 'bbox_head' in unused else ''
+    rest = f'; {kind}its {" and ".join(unused)} left out' if unused else ''
+    return f'The backbone {backbone.arch} starts from the {len(weights)} tensors of {path}{rest}'

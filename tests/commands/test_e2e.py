@@ -1,6 +1,7 @@
 """The end-to-end detector from the command line, on tiny data."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -56,7 +57,7 @@ def test_train_test_and_resume(trained, tmp_path):
     assert json.loads((tmp_path / 'more' / 'summary.json').read_text())['epochs'] == 3
 
 
-def test_own_data_and_released_backbone_weights(tmp_path):
+def test_own_data_and_released_backbone_weights(tmp_path, capsys):
     for name, seed in (('train', 0), ('val', 1)):
         write_coco(tmp_path, 3, seed, (64, 48), name)
     torch.manual_seed(0)
@@ -65,6 +66,14 @@ def test_own_data_and_released_backbone_weights(tmp_path):
     data += ['--val-ann', 'annotations/val.json', '--val-images', 'images']
     args = ['--work-dir', tmp_path / 'work', *data, '--backbone-weights', tmp_path / 'backbone.pth']
     assert run(train_command, OWN, *args, '--cfg-options', *QUICK, 'train_cfg.max_epochs=1') == 0
+    output = capsys.readouterr().out
+    for noise in ('index created', 'SyncBatchNorm', 'Loads checkpoint', 'd0.loss_cls', 'd3.loss_iou'):
+        assert noise not in output
+    line = next(line for line in output.splitlines() if 'Epoch(train)' in line)
+    assert all(f'  {name}: ' in line for name in ('grad_norm', 'loss', 'loss_cls', 'loss_bbox', 'loss_iou'))
+    for pattern in ('*/*.log', '*/vis_data/scalars.json'):
+        assert 'd0.loss_cls' in next((tmp_path / 'work').glob(pattern)).read_text()
+    assert re.search(r'The backbone 26m starts from the \d+ tensors of .*backbone\.pth; its head left out', output)
     weights = torch.load(tmp_path / 'work' / 'epoch_1.pth', weights_only=True)['state_dict']
     assert weights['bbox_head.fc_cls.bias'].shape == (6 + 1,)
     assert weights['bbox_head.query_features'].shape[0] == 100

@@ -17,6 +17,7 @@ from mfdet.data.shapes import write_coco
 CONFIGS = Path(__file__).parents[2] / 'configs'
 SHAPES = str(CONFIGS / 'shapes' / 'retinanet_mf26m.py')
 SMALL = str(CONFIGS / 'small' / 'retinanet_mf151m.py')
+SMALLEST = ['model.backbone.arch=26m', 'model.neck.in_channels=[24,64,96]']
 QUICK_SHAPES = [*QUICK, *lengths(4, 3)]
 
 
@@ -146,14 +147,41 @@ def test_wrong_checkpoint_is_named(trained, tmp_path, capsys):
     assert re.search(r"other\.pth does not fit.*'backbone\.tokens' is missing", error)
 
 
+def test_annotations_without_objects_are_refused_or_warned_of(tmp_path, capsys):
+    for name in ('train', 'val'):
+        write_coco(tmp_path, 6, 0, (64, 64), name)
+    path = tmp_path / 'annotations' / 'train.json'
+    whole = json.loads(path.read_text())
+    data = ['--data-root', tmp_path, '--train-ann', 'annotations/train.json', '--train-images', 'images']
+    data += ['--val-ann', 'annotations/val.json', '--val-images', 'images', '--work-dir', tmp_path / 'work']
+    quick = ['--cfg-options', *QUICK, 'train_cfg.max_epochs=1', 'train_dataloader.batch_size=3', *SMALLEST]
+    for annotations in ([], [dict(item, iscrowd=1) for item in whole['annotations']]):
+        path.write_text(json.dumps(dict(whole, annotations=annotations)))
+        assert train(SMALL, *data, *quick) == 2
+        assert 'train.json: has no object to learn from' in capsys.readouterr().err.splitlines()[-1]
+        assert not (tmp_path / 'work').exists()
+    # One image with objects, of one class; and one of a class that training does not have.
+    image = whole['annotations'][0]['image_id']
+    few = [dict(item, category_id=1) for item in whole['annotations'] if item['image_id'] == image]
+    path.write_text(json.dumps(dict(whole, annotations=few)))
+    (tmp_path / 'annotations' / 'val.json').write_text(
+        (tmp_path / 'annotations' / 'val.json').read_text().replace('"train_', '"val_')
+    )
+    assert train(SMALL, *data, *quick) == 0
+    output = capsys.readouterr().out
+    assert f'Training: 6 images, {len(few)} objects: ellipse {len(few)}, rectangle 0, ' in output
+    assert f'Validation: 6 images, {len(whole["annotations"])} objects: ' in output
+    assert 'train.json: 5 of 6 images (83%) have no objects' in output
+    assert re.search(r'train\.json: no object of .*, which validation has; it counts as missed', output)
+
+
 def test_own_data_needs_no_config_editing(tmp_path):
     for name, seed in (('train', 0), ('val', 1)):
         write_coco(tmp_path, 4, seed, (64, 64), name)
     work_dir = tmp_path / 'work'
     val = ['--val-ann', 'annotations/val.json', '--val-images', 'images']
     data = ['--data-root', tmp_path, '--train-ann', 'annotations/train.json', '--train-images', 'images', *val]
-    quick = ['--cfg-options', *QUICK, 'train_cfg.max_epochs=1', 'model.backbone.arch=26m']
-    quick += ['model.neck.in_channels=[24,64,96]']
+    quick = ['--cfg-options', *QUICK, 'train_cfg.max_epochs=1', *SMALLEST]
     assert train(SMALL, '--work-dir', work_dir, *data, *quick) == 0
     checkpoint = torch.load(work_dir / 'epoch_1.pth', weights_only=True)
     assert checkpoint['state_dict']['bbox_head.retina_cls.bias'].shape == (9 * 6,)
@@ -173,6 +201,7 @@ def test_own_data_needs_no_config_editing(tmp_path):
     ('args', 'says'),
     [
         (['nowhere.py'], 'nowhere.py: no such config file'),
+        (['imagenet/mobile_former_26m'], 'classifiers cannot be trained here yet'),
         ([str(CONFIGS / 'retinanet_mf508m.py'), '--data-root', 'nowhere'], 'nowhere: no such data folder'),
         ([SHAPES, '--data-root', '.'], 'generated data'),
         ([SMALL, '--train-ann', 'a.json'], '--train-ann and --train-images belong together'),
@@ -208,11 +237,15 @@ def test_mistakes_end_with_one_sentence_and_2(args, says, tmp_path, capsys):
     assert says in error
 
 
-def test_backbone_weights_and_scaled_rate(trained, tmp_path):
+def test_backbone_weights_and_scaled_rate(trained, tmp_path, capsys):
     options = ['--cfg-options', *QUICK_SHAPES, 'train_cfg.max_epochs=1']
     args = ['--backbone-weights', trained / 'epoch_1.pth', '--auto-scale-lr']
     assert train(SHAPES, '--work-dir', tmp_path, *args, *options) == 0
     checkpoint = torch.load(tmp_path / 'epoch_1.pth', weights_only=True)
+    loaded = (
+        r'The backbone 26m starts from the \d+ tensors of .*epoch_1\.pth; it is a detector, its neck and bbox_'
+    )
+    assert re.search(loaded, capsys.readouterr().out)
     assert all(value.isfinite().all() for value in checkpoint['state_dict'].values() if value.is_floating_point())
 
 
@@ -220,15 +253,17 @@ def test_backbone_weights_and_scaled_rate(trained, tmp_path):
 def test_coco128_trains_a_step_with_the_main_config(tmp_path):
     root = Path(os.environ['MFDET_TEST_DATA']) / 'coco128'
     content = json.loads((root / 'annotations' / 'instances_train2017.json').read_text())
-    kept = content['images'][:2]
+    kept = content['images'][:1]
     ids = {image['id'] for image in kept}
     content.update(images=kept, annotations=[a for a in content['annotations'] if a['image_id'] in ids])
-    (tmp_path / 'two.json').write_text(json.dumps(content))
-    pair = tmp_path / 'two.json', root / 'train2017'
+    (tmp_path / 'one.json').write_text(json.dumps(content))
+    pair = tmp_path / 'one.json', root / 'train2017'
     data = ['--train-ann', pair[0], '--train-images', pair[1], '--val-ann', pair[0], '--val-images', pair[1]]
     options = ['--cfg-options', *QUICK, 'train_cfg.max_epochs=1', 'train_dataloader.batch_size=1']
+    steps = 'train_dataloader.dataset.pipeline.2', 'val_dataloader.dataset.pipeline.1'
+    options += [f'{step}.scale=(400,240)' for step in steps]  # a tenth of the pixels
     config = CONFIGS / 'retinanet_mf508m.py'
     assert train(config, '--work-dir', tmp_path, '--data-root', root, *data, *options) == 0
-    assert json.loads((tmp_path / 'summary.json').read_text())['iterations'] == 2
+    assert json.loads((tmp_path / 'summary.json').read_text())['iterations'] == 1
     checkpoint = torch.load(tmp_path / 'epoch_1.pth', weights_only=True)
     assert len(checkpoint['meta']['dataset_meta']['classes']) == 80

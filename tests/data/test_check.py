@@ -3,17 +3,29 @@
 import copy
 import json
 import os
+import shutil
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from quick import QUICK
 
 from mfdet.commands import check_dataset, convert_dataset, train
-from mfdet.data.check import check_annotations, summarize
+from mfdet.data.check import (
+    Counts,
+    check_annotations,
+    compare_counts,
+    count_items,
+    count_objects,
+    draw_sizes,
+    summarize,
+)
 from mfdet.data.convert import from_voc, from_yolo
-from mfdet.data.shapes import write_coco
+from mfdet.data.shapes import to_coco, write_coco
+from mfdet.data.shapes_dataset import ShapesDataset
+from mfdet.errors import InputError
 
 SMALL = str(Path(__file__).parents[2] / 'configs' / 'small' / 'retinanet_mf151m.py')
 GOOD = dict(
@@ -61,6 +73,81 @@ def test_a_good_file_has_no_problems():
 def test_each_mistake_is_named(content, severity, says):
     problems = check_annotations(content, 'a.json')
     assert any(says in str(problem) and problem.severity == severity for problem in problems), problems
+
+
+COUNTS = dict(
+    images=[dict(id=i) for i in range(4)],
+    categories=[dict(id=7, name='dog'), dict(id=3, name='cat'), dict(id=9, name='eel')],
+    annotations=[
+        dict(image_id=0, category_id=3),
+        dict(image_id=0, category_id=3, iscrowd=0),
+        dict(image_id=1, category_id=7),
+        dict(image_id=2, category_id=9, iscrowd=1),
+        dict(image_id=[2], category_id=[9]),
+        dict(),
+    ],
+)
+
+
+def test_objects_are_counted_by_class():
+    counts = count_objects(COUNTS, 'a.json')
+    assert (counts.images, counts.with_objects) == (4, 2)
+    assert list(counts.objects.items()) == [('cat', 2), ('dog', 1), ('eel', 0)]
+    assert str(counts) == '4 images, 3 objects: cat 2, dog 1, eel 0 (a.json)'
+    assert list(count_objects(COUNTS, 'a.json', ['eel', 'cat']).objects.items()) == [('eel', 0), ('cat', 2), ('dog', 1)]
+
+
+def test_generated_objects_are_counted_as_those_of_their_file():
+    options = dict(seed=3, max_objects=4)
+    expected = count_objects(to_coco(12, size=(64, 64), **options), 'ShapesDataset')
+    assert 0 < expected.with_objects < expected.images
+    assert count_items(ShapesDataset(12, image_size=(64, 64), **options)) == expected
+
+
+@pytest.mark.parametrize(
+    ('train_objects', 'val_objects', 'with_objects', 'says'),
+    [
+        (dict(cat=5, dog=3), dict(cat=1, dog=1), 10, []),
+        (dict(cat=5, dog=3), None, 10, []),
+        (dict(cat=5, dog=3), dict(cat=1, dog=1), 4, ['t.json: 6 of 10 images (60%) have no objects']),
+        (dict(cat=5, dog=3), dict(cat=0, dog=0), 10, ['v.json: no image has an object']),
+        (
+            dict(cat=5, dog=3),
+            dict(cat=1, dog=0),
+            10,
+            ['v.json: no object of dog, which training has; AP is averaged over 1 of 2 classes'],
+        ),
+        (
+            dict(cat=5, dog=0),
+            dict(cat=1, dog=2),
+            10,
+            ['t.json: no object of dog, which validation has; it counts as missed'],
+        ),
+        (dict(cat=5, dog=3), dict(cat=1, dog=1, eel=4), 10, ['v.json: eel is no class of the training']),
+    ],
+)
+def test_what_training_and_validation_lack_is_said(train_objects, val_objects, with_objects, says):
+    train_counts = Counts('t.json', 10, with_objects, train_objects)
+    val_counts = val_objects and Counts('v.json', 10, 10, val_objects)
+    warnings = compare_counts(train_counts, val_counts, ['cat', 'dog'])
+    assert len(warnings) == len(says)
+    for warning, start in zip(warnings, says, strict=True):
+        assert warning.startswith(start)
+
+
+def test_the_axis_of_sizes_has_several_labels(tmp_path, monkeypatch):
+    figures = []
+    monkeypatch.setattr(Figure, 'savefig', lambda figure, path, **_: figures.append(figure) or open(path, 'w').close())
+    for sides in ((40, 60), (2, 900), (0.5, 5000)):
+        items = [dict(GOOD['annotations'][0], bbox=[0, 0, side, side]) for side in sides]
+        draw_sizes(dict(GOOD, annotations=items), tmp_path / 'sizes.png')
+        figure = figures.pop()
+        figure.draw_without_rendering()
+        axis = figure.axes[0].xaxis
+        low, high = axis.get_view_interval()
+        labels = [tick.label1.get_text() for tick in axis.get_major_ticks() if low <= tick.get_loc() <= high]
+        assert len(labels) >= 2
+        assert all(float(label) > 0 for label in labels)
 
 
 def check(capsys, *args):
@@ -177,6 +264,48 @@ def boxes_of(content):
     return sorted((files[a['image_id']], names[a['category_id']], *a['bbox']) for a in content['annotations'])
 
 
+@pytest.fixture
+def odd_folders(tmp_path):
+    """A VOC data set whose folders are called ``annots`` and ``pictures``; an image belongs to none.
+
+    Beside it, the COCO dict that it is made of.
+    """
+    write_coco(tmp_path / 'coco', 4, size=(64, 64))
+    source = tmp_path / 'source'
+    content = json.loads((tmp_path / 'coco' / 'annotations' / 'shapes.json').read_text())
+    write_voc(source, content)
+    (source / 'Annotations').rename(source / 'annots')
+    (tmp_path / 'coco' / 'images').rename(source / 'pictures')
+    (source / 'previews').mkdir()
+    cv2.imwrite(str(source / 'previews' / 'other.png'), np.zeros((9, 9, 3), np.uint8))
+    return source, content
+
+
+def test_voc_folders_of_other_names_are_found_by_what_they_hold(odd_folders, tmp_path, capsys):
+    source, content = odd_folders
+    converted, problems = from_voc(source)
+    assert problems == []
+    assert [row[:2] for row in boxes_of(converted)] == [row[:2] for row in boxes_of(content)]
+    assert convert_dataset.main(['voc', str(source), '--out', str(tmp_path / 'a.json')]) == 0
+    assert f'annotations of {source / "annots"}, images of {source / "pictures"}\n' in capsys.readouterr().out
+
+
+def test_voc_folders_are_named_where_several_could_be_meant(odd_folders):
+    source, content = odd_folders
+    shutil.copytree(source / 'annots', source / 'old')
+    shutil.copytree(source / 'pictures', source / 'small')
+    with pytest.raises(InputError, match=r'several folders in it hold \.xml files \(annots, old\); name one with'):
+        from_voc(source)
+    with pytest.raises(InputError, match=r'hold images \(pictures, small\); name one with --images'):
+        from_voc(source, annotations='annots')
+    converted, problems = from_voc(source, annotations='annots', images='small')
+    assert (len(converted['annotations']), problems) == (len(content['annotations']), [])
+    with pytest.raises(InputError, match='--images nowhere: no such folder in '):
+        from_voc(source, annotations='annots', images='nowhere')
+    with pytest.raises(InputError, match='no folder in it holds images, so it is no Pascal-VOC data set'):
+        from_voc(source / 'annots')
+
+
 @pytest.mark.parametrize('kind', ['voc', 'voc from 1', 'yolo'])
 def test_a_round_trip_keeps_every_box(tmp_path, kind):
     write_coco(tmp_path, 8, size=(90, 130))
@@ -218,10 +347,11 @@ def test_what_cannot_be_converted_is_named(tmp_path, capsys):
 @pytest.mark.parametrize(
     ('args', 'says'),
     [
-        (['voc', '.', '--out', 'a.json'], 'has no folder "Annotations"'),
+        (['voc', '.', '--out', 'a.json'], 'no folder in it holds .xml files, so it is no Pascal-VOC data set'),
         (['yolo', '.', '--out', 'a.json'], 'has neither data.yaml nor classes.txt'),
         (['voc', 'nowhere', '--out', 'a.json'], 'nowhere: no such folder'),
         (['yolo', '.', '--out', 'a.json', '--one-based'], '--one-based goes with voc'),
+        (['yolo', '.', '--out', 'a.json', '--images', 'b'], '--images goes with voc'),
     ],
 )
 def test_mistakes_end_with_one_sentence_and_2(args, says, tmp_path, monkeypatch, capsys):
