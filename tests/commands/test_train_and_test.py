@@ -242,9 +242,7 @@ def test_backbone_weights_and_scaled_rate(trained, tmp_path, capsys):
     args = ['--backbone-weights', trained / 'epoch_1.pth', '--auto-scale-lr']
     assert train(SHAPES, '--work-dir', tmp_path, *args, *options) == 0
     checkpoint = torch.load(tmp_path / 'epoch_1.pth', weights_only=True)
-    loaded = (
-        r'The backbone 26m starts from the \d+ tensors of .*epoch_1\.pth; it is a detector, its neck and bbox_'
-    )
+    loaded = r'The backbone 26m starts from the \d+ tensors of .*epoch_1\.pth; it is a detector, its neck and bbox_'
     assert re.search(loaded, capsys.readouterr().out)
     assert all(value.isfinite().all() for value in checkpoint['state_dict'].values() if value.is_floating_point())
 

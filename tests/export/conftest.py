@@ -7,6 +7,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 import mfdet.register  # noqa: F401
+from mfdet.models.mobile_former import ARCHS
 
 HEADER = """
 custom_imports = dict(imports=['mfdet.register'], allow_failed_imports=False)
@@ -29,7 +30,7 @@ preprocessor = dict(type='DetDataPreprocessor', mean=[123.675, 116.28, 103.53], 
 E2E = """
 model = dict(
     type='E2EMobileFormer', data_preprocessor=preprocessor,
-    backbone=dict(type='MobileFormer', arch='26m', out_indices=(1, 2, 3), spatial_aware_dyrelu=True),
+    backbone=dict(type='MobileFormer', arch='tiny', out_indices=(1, 2, 3), spatial_aware_dyrelu=True),
     bbox_head=dict(type='MobileFormerHead', num_classes=3, in_channels=[24, 64, 96], channels=[32, 24, 16],
                    num_blocks=[1, 1, 1], query_dim=32, num_queries=15, expand_ratio=2),
     test_cfg=dict(max_per_img=10))
@@ -37,7 +38,7 @@ model = dict(
 RETINANET = """
 model = dict(
     type='RetinaNet', data_preprocessor=preprocessor,
-    backbone=dict(type='MobileFormer', arch='26m', out_indices=(1, 2, 3)),
+    backbone=dict(type='MobileFormer', arch='tiny', out_indices=(1, 2, 3)),
     neck=dict(type='FPN', in_channels=[24, 64, 96], out_channels=16, num_outs=5, add_extra_convs='on_output'),
     bbox_head=dict(type='RetinaHead', num_classes=3, in_channels=16, feat_channels=16, stacked_convs=1,
         anchor_generator=dict(type='AnchorGenerator', octave_base_scale=2, scales_per_octave=2, ratios=[0.5, 1.0],
@@ -48,6 +49,17 @@ model = dict(
                    sampler=dict(type='PseudoSampler'), pos_weight=-1),
     test_cfg=dict(nms_pre=50, min_bbox_size=0, score_thr=0.05, nms=dict(type='nms', iou_threshold=0.5), max_per_img=20))
 """
+# One block of each kind at least, and half as many as 26m has: the exporter's time goes with them.
+ARCHS['tiny'] = dict(
+    ARCHS['26m'],
+    stages=(
+        (),
+        (('L', 12, 3),),
+        (('D', 24, 6, 4), ('B', 24, 3)),
+        (('D', 64, 6, 4),),
+        (('D', 96, 6, 4),),
+    ),
+)
 CLASSES = ['round', 'long', 'flat']
 
 

@@ -202,7 +202,7 @@ def test_weights_load_back_everywhere(trained, tmp_path):
     np.testing.assert_array_equal(by_itself.boxes, with_config.boxes)
     backbone = tmp_path / 'backbone.safetensors'
     assert run(config, checkpoint, '--format', 'weights', '--backbone-only', '--output', backbone) == 0
-    fresh = MobileFormer('26m', init_cfg=dict(type='Pretrained', checkpoint=str(backbone)))
+    fresh = MobileFormer('tiny', init_cfg=dict(type='Pretrained', checkpoint=str(backbone)))
     fresh.init_weights()
     for name, value in fresh.state_dict().items():
         assert torch.equal(value, model.backbone.state_dict()[name])
