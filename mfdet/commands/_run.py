@@ -19,10 +19,20 @@ def command(main):
     or an OSError, 130 for Ctrl-C.
 
     With the environment variable ``MFDET_TRACEBACK`` these are raised as they are, to see where it comes from.
+    One of several processes that work together ends here, see :func:`mfdet.engine.distributed.leave`.
     """
 
     @functools.wraps(main)
     def wrapped(argv=None):
+        code = run(argv)
+        distributed = sys.modules.get('torch.distributed')
+        if distributed and distributed.is_available() and distributed.is_initialized():
+            from mfdet.engine.distributed import leave
+
+            leave(code)
+        return code
+
+    def run(argv):
         try:
             code = main(argv) or 0
             sys.stdout.flush()

@@ -99,10 +99,13 @@ def main(argv=None):
     """Run the command; returns the exit code."""
     check_environment()  # first, since the parser is built with mmengine
     args = build_parser().parse_args(argv)
+    from mmengine import dist
+
     import mfdet.register  # noqa: F401
+    from mfdet.engine.distributed import telling_of_the_dead
     from mfdet.engine.runner import ConsoleRunner
 
-    with tempfile.TemporaryDirectory() as results_dir:
+    with tempfile.TemporaryDirectory() as results_dir, telling_of_the_dead('start the test again'):
         runner = ConsoleRunner.from_cfg(build_config(args, results_dir))
         runner.test()
         results = os.path.join(results_dir, 'results.bbox.json')
@@ -110,3 +113,4 @@ def main(argv=None):
             with replacing(args.out) as part:
                 shutil.copyfile(results, part)
             runner.logger.info(f'Detections are in {args.out}')
+        dist.barrier()  # torchrun ends all when one ends badly

@@ -1,6 +1,7 @@
 """Train a detector."""
 
 import argparse
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -14,6 +15,8 @@ EXAMPLE = """examples:
   %(prog)s configs/retinanet_mf508m.py --backbone-weights mobile-former-508m.pth.tar
   %(prog)s configs/small/retinanet_mf151m.py --data-root cells \\
       --train-ann train.json --train-images images --val-ann val.json --val-images images"""
+
+RANKS = dict(pytorch='RANK', slurm='SLURM_PROCID', mpi='OMPI_COMM_WORLD_RANK')  # variables of the launchers
 
 
 def add_data_options(parser, splits):
@@ -62,7 +65,7 @@ def prepare(config, args):
         raise InputError(
             f'--launcher {args.launcher} is for GPUs, and there is none; on CPUs start with torchrun, on each node'
         )
-    rank = dict(pytorch='RANK', slurm='SLURM_PROCID', mpi='OMPI_COMM_WORLD_RANK').get(args.launcher)
+    rank = RANKS.get(args.launcher)
     if rank and rank not in os.environ:
         raise InputError(f'--launcher {args.launcher}: {rank} is not set; start with torchrun, srun or mpirun')
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
@@ -106,7 +109,7 @@ def build_parser():
 
 
 def build_config(args):
-    """Turn parsed options into the config of the run, all of it checked.
+    """Turn parsed options into the config of the run, all of it checked but where it starts.
 
     Returns:
         The config, and the :class:`mfdet.data.check.Counts` of ``'train'`` and ``'val'`` where they are files.
@@ -159,7 +162,6 @@ def build_config(args):
         if 'base_batch_size' not in config.get('auto_scale_lr', {}):
             raise InputError(f'--auto-scale-lr needs auto_scale_lr = dict(base_batch_size=...) in {args.config}')
         config.auto_scale_lr.enable = True
-    set_start(config, args.resume)
     return config, counts
 
 
@@ -219,20 +221,30 @@ def main(argv=None):
     check_environment()  # first, since the parser is built with mmengine
     args = build_parser().parse_args(argv)
     config, counts = build_config(args)
+    from mmengine import dist
+
     import mfdet.register  # noqa: F401
+    from mfdet.engine.distributed import telling_of_the_dead
+    from mfdet.engine.lock import locked
     from mfdet.engine.loop import Stopped
     from mfdet.engine.runner import ConsoleRunner
 
-    runner = ConsoleRunner.from_cfg(config)
-    if not config.resume and not config.model.backbone.get('init_cfg'):
-        runner.logger.info(
-            'The backbone starts from scratch; --backbone-weights FILE starts it from released ImageNet weights'
-        )
-    log_data(runner, counts)
-    try:
-        runner.train()
-    except Stopped as stop:
-        if runner.rank == 0:
-            print(f'\n{stop}', file=sys.stderr)
-        return stop.exit_code
-    return 0
+    code = 0
+    first = os.environ.get(RANKS.get(args.launcher, ''), '0') == '0'
+    lock = locked(config.work_dir) if first else contextlib.nullcontext()
+    with lock, telling_of_the_dead('go on from the last checkpoint with --resume'):
+        set_start(config, args.resume)
+        runner = ConsoleRunner.from_cfg(config)
+        if not config.resume and not config.model.backbone.get('init_cfg'):
+            runner.logger.info(
+                'The backbone starts from scratch; --backbone-weights FILE starts it from released ImageNet weights'
+            )
+        log_data(runner, counts)
+        try:
+            runner.train()
+        except Stopped as stop:
+            if runner.rank == 0:
+                print(f'\n{stop}', file=sys.stderr)
+            code = stop.exit_code
+        dist.barrier()  # torchrun ends all when one ends badly
+    return code

@@ -13,7 +13,7 @@ from mmengine.runner import EpochBasedTrainLoop
 
 from mfdet.data.sampling import seed_items, seed_of, set_random_seed
 from mfdet.engine.checkpoint import newest_first
-from mfdet.engine.distributed import any_process
+from mfdet.engine.distributed import any_process, telling_of_the_dead
 from mfdet.engine.report import read_summary
 from mfdet.errors import InputError, NonFiniteError
 
@@ -117,13 +117,11 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
         before = {number: signal.signal(number, self._ask_to_stop) for number in SIGNALS}
         self.runner.register_hook(_StopInValidationHook(self), 'LOWEST')
         try:
-            return self._run_epochs()
+            with telling_of_the_dead('go on from the last checkpoint with --resume'):
+                model = self._run_epochs()
+                dist.barrier()  # no signal is to end what one of them is still writing
+            return model
         except RuntimeError as error:
-            if 'by peer' in str(error):  # of gloo, a connection that was closed or reset
-                raise InputError(
-                    'another process of the training has died, see its own message or what torchrun says of it; '
-                    'go on from the last checkpoint with --resume'
-                ) from error
             if self.signal is not None:  # it has ended a worker of a loader too
                 return self._stop_if_asked()
             raise
@@ -188,7 +186,6 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
         name = f'iter_{self._iter}.pth'
         meta = dict(epoch=self._epoch, iter=self._iter)
         self.runner.save_checkpoint(self.runner.work_dir, name, by_epoch=False, meta=meta)
-        dist.barrier()  # torchrun ends all when one has ended
         by = self.signal or signal.SIGTERM
         raise Stopped(
             f'stopped by {by.name} after iteration {self._iter}; the state is in '

@@ -153,7 +153,7 @@ def test_a_worker_that_dies_ends_the_job_and_the_run_goes_on(tmp_path):
     output, _ = process.communicate(timeout=60)
     assert process.returncode != 0
     assert 'Signal 9 (SIGKILL)' in output
-    assert 'error: another process of the training has died' in output
+    assert 'error: another process has died' in output
     assert time.monotonic() - killed < 60
     resume(tmp_path)
 
