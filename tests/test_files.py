@@ -1,9 +1,12 @@
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from mfdet.errors import InputError
-from mfdet.files import check_writable, make_folder, read_json, replacing
+from mfdet.files import check_writable, make_folder, read_json, remove_left_parts, replacing
 
 
 def test_a_failed_write_leaves_what_was_there(tmp_path):
@@ -67,3 +70,26 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
         make_folder(tmp_path / 'file', '--out')
     with pytest.raises(InputError, match=r'--out .*below cannot be written: Not a directory'):
         make_folder(tmp_path / 'file' / 'below', '--out')
+
+
+@pytest.mark.parametrize(
+    'check', [lambda folder: make_folder(folder, '--out'), lambda folder: check_writable(folder / 'b.txt')]
+)
+def test_what_a_killed_process_has_left_is_removed(tmp_path, check):
+    script = (
+        'import os, sys; from mfdet.files import replacing\n'
+        f'with replacing({str(tmp_path / "a.txt")!r}) as part: open(part, "w").close(); os._exit(0)'
+    )
+    subprocess.run([sys.executable, '-c', script], check=True)
+    (left,) = tmp_path.glob('.part.*')
+    others = [tmp_path / '.part.00000000-1.a.txt', tmp_path / '.part.a.txt', tmp_path / '.part.00000000-1.a.pth']
+    for path in others:
+        path.touch()
+    with replacing(tmp_path / 'a.txt') as part:
+        Path(part).touch()
+        assert part != str(left)  # two processes do not write into one file
+        check(tmp_path)
+        assert sorted(map(str, tmp_path.iterdir())) == sorted([part, *map(str, others)])
+    os.utime(others[0], (1, 1))
+    remove_left_parts(tmp_path, ('.pth',))
+    assert sorted(tmp_path.iterdir()) == [others[1], tmp_path / 'a.txt']

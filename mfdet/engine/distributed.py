@@ -44,10 +44,10 @@ def leave(code):
     """End this process of several with an exit code, at once after what Python runs and flushes at its end.
 
     DistributedDataParallel keeps gloo's threads running: C++ alone holds their process group, which outlives
-    ``destroy_process_group``. A thread that lets go of a finished operation, and of the last tensor in it, needs
-    Python's lock; while the interpreter is taken down it is ended there, inside a destructor, and that aborts the
-    process with "terminate called without an active exception", in up to a quarter of the runs. So the interpreter is
-    not taken down.
+    ``destroy_process_group``. An operation holds the Python context of its backward pass; a thread that is the last to
+    let go of one needs Python's lock, while the interpreter is taken down it is ended there, inside a destructor, and
+    that aborts the process with "terminate called without an active exception", in up to a quarter of the runs. So the
+    interpreter is not taken down.
     """
     if code == 0:  # after an error the others may be gone, and NCCL would wait for them
         torch.distributed.destroy_process_group()

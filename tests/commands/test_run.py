@@ -51,6 +51,7 @@ def test_missing_packages_are_named(monkeypatch):
         'dev/make_shapes',
         'dev/subset_coco',
         'dev/benchmark_nms',
+        'dev/exit_test',
     ],
 )
 def test_help_fits_a_screen_and_gives_an_example(tool):

@@ -12,6 +12,8 @@ import pytest
 import torch
 from quick import QUICK, lengths
 
+from mfdet.commands import train
+
 ROOT = Path(__file__).parents[2]
 RETINANET = str(ROOT / 'configs' / 'shapes' / 'retinanet_mf26m.py')
 E2E = str(ROOT / 'configs' / 'shapes' / 'e2e_mf26m.py')
@@ -50,6 +52,7 @@ def run(processes, *words):
     process = start(processes, *words)
     output, _ = process.communicate(timeout=300)
     assert process.returncode == 0, output[-3000:]
+    assert 'left early' not in output
 
 
 def losses(folder):
@@ -102,6 +105,54 @@ def test_uneven_shards_give_the_same_ap(trained, tmp_path):
     assert found[0] == found[1]
 
 
+LEAVING = """
+import atexit, contextlib, os, sys, time
+
+def keep_busy():  # the last thing before the interpreter is taken down
+    print('at exit')
+    if rank == 1:
+        os.mkdir(path)
+        end = time.monotonic() + 2
+        while time.monotonic() < end:
+            pass
+
+atexit.register(keep_busy)  # the first to be registered comes last
+import torch
+from torch import distributed as dist
+from mfdet.engine.distributed import leave
+
+class Last:
+    def __del__(self, sleep=time.sleep):
+        sleep(3)
+
+address, rank, path = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+sys.setswitchinterval(100)  # a thread that waits for Python's lock does not get it while this one is busy
+last = Last()
+dist.init_process_group('gloo', init_method=address, rank=rank, world_size=2)
+model = torch.nn.parallel.DistributedDataParallel(torch.nn.Linear(1, 1))
+if rank == 0:
+    while not os.path.exists(path):
+        time.sleep(0.02)
+    with contextlib.suppress(RuntimeError):
+        dist.all_reduce(torch.ones(1))
+    leave(3)
+for begin in (lambda: dist.all_reduce(torch.ones(1), async_op=True), lambda: None):
+    torch.ones(1, requires_grad=True).sum().backward()  # a new context; what was begun alone holds the one before
+    begin()
+leave(4)
+"""
+
+
+def test_threads_of_gloo_do_not_abort_a_process_that_leaves(tmp_path):
+    line = [sys.executable, '-c', LEAVING, f'file://{tmp_path}/store']
+    both = [
+        subprocess.Popen([*line, str(rank), tmp_path / 'busy'], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        for rank in (0, 1)
+    ]
+    assert [process.communicate(timeout=60)[0] for process in both] == ['at exit\n'] * 2
+    assert [process.returncode for process in both] == [3, 4]
+
+
 def wait_for(condition, process, seconds=120):
     end = time.monotonic() + seconds
     while not condition():
@@ -146,9 +197,13 @@ def test_work_dirs_that_are_not_shared_are_refused(trained, tmp_path):
 
 
 @pytest.mark.skipif(not Path('/proc/self/task').exists(), reason='finds the processes in /proc, which only Linux has')
-def test_a_worker_that_dies_ends_the_job_and_the_run_goes_on(tmp_path):
+def test_a_worker_that_dies_ends_the_job_and_the_run_goes_on(tmp_path, capsys):
     process = start_long(tmp_path)
-    os.kill(workers(process)[1], signal.SIGKILL)
+    ids = workers(process)
+    assert train.main([RETINANET, '--work-dir', str(tmp_path), '--resume', 'auto']) == 2
+    error = capsys.readouterr().err
+    assert any(f'{tmp_path} is in use by the training of process {number} on ' in error for number in ids), error
+    os.kill(ids[1], signal.SIGKILL)
     killed = time.monotonic()
     output, _ = process.communicate(timeout=60)
     assert process.returncode != 0
