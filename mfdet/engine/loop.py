@@ -121,7 +121,7 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
                 model = self._run_epochs()
                 dist.barrier()  # no signal is to end what one of them is still writing
             return model
-        except RuntimeError as error:
+        except RuntimeError:
             if self.signal is not None:  # it has ended a worker of a loader too
                 return self._stop_if_asked()
             raise
