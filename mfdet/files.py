@@ -12,6 +12,7 @@ import time
 
 from mfdet.errors import InputError
 
+MAX_PIXELS = 10**9  # of a coordinate: no image is as large, and areas stay within floats
 IMAGE_SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
 
 

@@ -5,6 +5,8 @@ import colorsys
 import cv2
 import numpy as np
 
+from mfdet.values import escaped
+
 MIN_SIDE = 320  # smaller images are enlarged by whole factors, so that labels stay readable,
 MAX_SIDE = 4000  # but not beyond this
 
@@ -39,7 +41,7 @@ def draw_boxes(image, boxes, labels, classes, scores=None):
         x2, y2 = min(x2, canvas.shape[1] - 1), min(y2, canvas.shape[0] - 1)  # or the side at the edge is not seen
         color = class_color(int(labels[i]))
         cv2.rectangle(canvas, (x1, y1), (x2, y2), color, thickness)
-        text = classes[int(labels[i])] + ('' if scores is None else f' {float(scores[i]):.2f}')
+        text = escaped(classes[int(labels[i])]) + ('' if scores is None else f' {float(scores[i]):.2f}')
         (width, height), base = cv2.getTextSize(text, *font, 1)
         x = min(max(x1, 0), max(canvas.shape[1] - width, 0))
         y = y1 - base if y1 - height - base >= 0 else y1 + height + base

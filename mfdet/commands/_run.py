@@ -20,10 +20,13 @@ def command(main):
 
     With the environment variable ``MFDET_TRACEBACK`` these are raised as they are, to see where it comes from.
     One of several processes that work together ends here, see :func:`mfdet.engine.distributed.leave`.
+    Letters that the output's encoding lacks are printed as ``\\xe9``, rather than ending a command after its work.
     """
 
     @functools.wraps(main)
     def wrapped(argv=None):
+        with contextlib.suppress(AttributeError):  # a caller's own stream may be no text file
+            sys.stdout.reconfigure(errors='backslashreplace')
         code = run(argv)
         distributed = sys.modules.get('torch.distributed')
         if distributed and distributed.is_available() and distributed.is_initialized():

@@ -182,7 +182,7 @@ def open_video(path):
     os.environ.setdefault('OPENCV_FFMPEG_LOGLEVEL', '-8')  # what is wrong with a file, we say ourselves
     import cv2
 
-    video = cv2.VideoCapture(str(path))
+    video = cv2.VideoCapture(os.fsencode(path))  # OpenCV crashes at names that are no UTF-8
     if not video.isOpened():
         raise InputError(f'{path}: is damaged or not a video that OpenCV can read')
     return video, video.get(cv2.CAP_PROP_FPS), max(0, int(video.get(cv2.CAP_PROP_FRAME_COUNT)))
@@ -234,7 +234,7 @@ def video_writer(path, rate):
                 height, width = image.shape[:2]
                 part = stack.enter_context(replacing(path))
                 stack.callback(writer.release)
-                writer.open(part, cv2.VideoWriter_fourcc(*'mp4v'), rate, (width, height))
+                writer.open(os.fsencode(part), cv2.VideoWriter_fourcc(*'mp4v'), rate, (width, height))
                 if not writer.isOpened():
                     raise InputError(
                         f'{path}: OpenCV cannot write a video of {width}×{height} pixels, {rate:g} frames/s'

@@ -8,7 +8,8 @@ import os
 import numpy as np
 
 from mfdet.errors import InputError
-from mfdet.files import read_json, replacing
+from mfdet.files import MAX_PIXELS, read_json, replacing
+from mfdet.values import escaped, is_text
 
 ERROR, WARNING = 'error', 'warning'
 SIZES = ('small', 'medium', 'large')  # COCO's: areas up to 32² and 96² pixels, and above
@@ -67,6 +68,14 @@ def is_finite(number):
         return False
 
 
+def _is_file_name(value):
+    """Tell whether a value can name a file; that may have bytes outside UTF-8, as lone surrogates."""
+    try:
+        return b'\0' not in os.fsencode(value)
+    except (TypeError, UnicodeEncodeError):
+        return False
+
+
 def box_problem(bbox, width=None, height=None):
     """Tell what is wrong with a box.
 
@@ -82,6 +91,8 @@ def box_problem(bbox, width=None, height=None):
         return ERROR, f'bbox is {bbox!r}', 'it must be four numbers, x, y, width and height in pixels'
     if not all(map(is_finite, bbox)):
         return ERROR, f'bbox {bbox} is not finite', 'all four numbers must be'
+    if max(map(abs, bbox)) > MAX_PIXELS:
+        return ERROR, f'bbox {bbox} is beyond any image', f'no number may be beyond {MAX_PIXELS:.0e} pixels'
     x, y, w, h = bbox
     if 0 < min(w, h) < 1:
         return WARNING, f'bbox {bbox} is less than a pixel wide or high', 'training leaves it out'
@@ -126,8 +137,13 @@ def check_annotations(content, path):
         names = set()
         for item in content[section]:
             name = item.get(field)
-            if not isinstance(name, str) or not name:
-                found(ERROR, f'{entry} {item.get("id")}', f'{field} is {name!r}', 'it must be a text')
+            if not name or not (is_text(name) if entry == 'category' else _is_file_name(name)):
+                found(
+                    ERROR,
+                    f'{entry} {item.get("id")}',
+                    f'{field} is {name!r}',
+                    'it must be a text without lone surrogates',
+                )
             elif name in names:
                 found(ERROR, f'{entry} {item.get("id")}', f'{field} {name!r} is there twice', 'they must differ')
             names.add(name if isinstance(name, str) else None)
@@ -135,7 +151,7 @@ def check_annotations(content, path):
         found(ERROR, 'categories', 'there are none', 'list every class as {"id": number, "name": text}')
     for image in content['images']:
         for side in ('width', 'height'):
-            if not is_id(image.get(side)) or image[side] < 1:
+            if not is_id(image.get(side)) or not 1 <= image[side] <= MAX_PIXELS:
                 found(
                     ERROR, f'image {image.get("id")}', f'{side} is {image.get(side)!r}', 'it must be pixels, from 1 up'
                 )
@@ -361,7 +377,8 @@ def draw_sizes(content, path):
     left.xaxis.set_major_formatter(StrMethodFormatter('{x:g}'))
     left.xaxis.set_minor_locator(NullLocator())
     left.yaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
-    right.barh([name for name, _ in shown][::-1], [count for _, count in shown][::-1])
+    right.barh(range(len(shown)), [count for _, count in shown][::-1])
+    right.set_yticks(range(len(shown)), [escaped(name) for name, _ in shown][::-1], parse_math=False)
     right.set(xlabel='objects', title='' if len(shown) == len(classes) else f'the {len(shown)} commonest classes')
     figure.tight_layout()
     with replacing(path) as part:

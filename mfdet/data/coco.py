@@ -8,6 +8,7 @@ from mfdet.data.check import ERROR, box_problem, check_annotations, read_annotat
 from mfdet.data.sampling import SeededItems
 from mfdet.errors import InputError
 from mfdet.files import read_json
+from mfdet.values import is_text
 
 with quiet():
     from mmdet.datasets import CocoDataset
@@ -129,11 +130,14 @@ def read_categories(ann_file):
     content = read_json(ann_file)
     try:
         categories = sorted((int(category['id']), category['name']) for category in content['categories'])
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise InputError(
             f'{ann_file} is no COCO annotation file: "categories" must be a list of {{"id": number, "name": text}}'
         ) from error
     names = [name for _, name in categories]
-    if not names or not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
-        raise InputError(f'{ann_file}: "categories" must hold at least one category, each with a name of its own')
+    if not names or not all(map(is_text, names)) or len(set(names)) < len(names):
+        raise InputError(
+            f'{ann_file}: "categories" must hold at least one category, each with a name of its own (a text without '
+            'lone surrogates)'
+        )
     return categories

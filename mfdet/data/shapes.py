@@ -211,7 +211,7 @@ def write_coco(folder, count, seed=0, size=(192, 192), name='shapes', max_object
     with tempfile.TemporaryDirectory(dir=folder) as part:
         for index, record in enumerate(coco['images']):
             path = os.path.join(part, record['file_name'])
-            if not cv2.imwrite(path, generate(index, seed, size, max_objects, diameters, clutter).image):
+            if not cv2.imwrite(os.fsencode(path), generate(index, seed, size, max_objects, diameters, clutter).image):
                 raise OSError(f'cannot write {path}')
         with open(os.path.join(part, annotations.name), 'w', encoding='utf-8') as file:
             json.dump(coco, file)

@@ -18,7 +18,8 @@ from mmengine.runner.checkpoint import CheckpointLoader
 
 from mfdet.engine.plain_config import plain_config, to_plain
 from mfdet.errors import InputError
-from mfdet.weights import check_state_dict, read_checkpoint, state_dict_of
+from mfdet.values import is_text
+from mfdet.weights import check_finite, check_state_dict, read_checkpoint, state_dict_of
 
 CHECKPOINT = re.compile(r'(epoch|iter)_\d+\.pth')
 SAVED = 'checkpoints.txt'  # their names in the order in which they were saved
@@ -105,14 +106,13 @@ class PlainCheckpointHook(Hook):
         """Check that the weights fit the model, and rebuild the message hub.
 
         Raises:
-            InputError: an entry is missing, unknown or misshapen.
+            InputError: an entry is missing, unknown, misshapen or not finite.
         """
         source = str(runner.cfg.load_from or 'the checkpoint')
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        shapes = {name: value.shape for name, value in model.state_dict().items()}
         if runner.cfg.get('resume'):
             check_classes(checkpoint_classes(checkpoint, source), runner.train_dataloader.dataset, source)
-        check_state_dict(state_dict_of(checkpoint, source), shapes, source, 'the model of this config')
+        check_state_dict(state_dict_of(checkpoint, source), model.state_dict(), source, 'the model of this config')
         if runner.cfg.get('resume'):
             progress = fit_progress(checkpoint['meta'], *schedule_of(runner), source)
             if progress:
@@ -139,10 +139,8 @@ def checkpoint_classes(checkpoint, path):
     meta = checkpoint.get('meta') if isinstance(checkpoint, dict) else None
     dataset_meta = meta.get('dataset_meta') if isinstance(meta, dict) else None
     classes = dataset_meta.get('classes') if isinstance(dataset_meta, dict) else None
-    if classes is not None and not (
-        isinstance(classes, (list, tuple)) and all(isinstance(name, str) for name in classes)
-    ):
-        raise InputError(f'{path}: its class names are no list of strings')
+    if classes is not None and not (isinstance(classes, (list, tuple)) and all(map(is_text, classes))):
+        raise InputError(f'{path}: its class names are no list of texts without lone surrogates')
     return classes
 
 
@@ -279,7 +277,8 @@ def check_resumable(path):
     """Check that training can go on from a checkpoint.
 
     Raises:
-        InputError: the file cannot be read, or lacks the state of the optimizer or of the schedule.
+        InputError: the file cannot be read, lacks the state of the optimizer or of the schedule, or has weights that
+            are not finite.
     """
     checkpoint = read_checkpoint(path)
     for part in ('meta', 'state_dict', 'message_hub', 'optimizer', 'param_schedulers'):
@@ -288,3 +287,4 @@ def check_resumable(path):
                 f'--resume {path}: it has no "{part}", so training cannot go on from it; '
                 'take an epoch_*.pth (best_*.pth holds weights only)'
             )
+    check_finite(state_dict_of(checkpoint, path), path)

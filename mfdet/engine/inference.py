@@ -46,8 +46,7 @@ def load_model(config_file, path, options=None):
     weights = state_dict_of(checkpoint, path)
     if is_official(weights):
         weights = convert_official(weights)
-    shapes = {name: value.shape for name, value in model.state_dict().items()}
-    check_state_dict(weights, shapes, path, f'the model of {config_file or "its own config"}')
+    check_state_dict(weights, model.state_dict(), path, f'the model of {config_file or "its own config"}')
     model.load_state_dict(weights)
     return model.eval(), config, classes
 

@@ -16,6 +16,7 @@ from mfdet.engine.checkpoint import newest_first
 from mfdet.engine.distributed import any_process, telling_of_the_dead
 from mfdet.engine.report import read_summary
 from mfdet.errors import InputError, NonFiniteError
+from mfdet.values import is_count
 
 HINT = 'lower optim_wrapper.optimizer.lr, check the annotations of these images, or train without --amp'
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -87,6 +88,9 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
     """
 
     def __init__(self, runner, dataloader, max_epochs, on_nonfinite='stop', **others):
+        for name, value in (('max_epochs', max_epochs), ('val_interval', others.get('val_interval', 1))):
+            if not is_count(value):
+                raise InputError(f'train_cfg.{name} must be a whole number from 1 up, got {value!r}')
         super().__init__(runner, dataloader, max_epochs, **others)
         if on_nonfinite not in ('stop', 'skip'):
             raise InputError(f"train_cfg.on_nonfinite must be 'stop' or 'skip', got {on_nonfinite!r}")

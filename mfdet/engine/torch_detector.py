@@ -38,8 +38,8 @@ class TorchDetector(Detector):
         try:
             self.metadata = describe(model, config, classes)
             check_preprocessing(self.metadata)
-        except InputError:
-            raise
+        except InputError as error:
+            raise InputError(f'{path}: {error}') from error
         except Exception as error:  # the stored config may be wrong in any way
             raise InputError(f'{path}: its config does not say how to prepare images: {error}') from error
         self._model = _TorchModel(model, device)

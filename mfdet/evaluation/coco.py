@@ -14,7 +14,8 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from mfdet.errors import InputError
-from mfdet.files import read_json
+from mfdet.files import MAX_PIXELS, read_json
+from mfdet.values import is_text
 
 METRICS = ('AP', 'AP50', 'AP75', 'APs', 'APm', 'APl', 'AR1', 'AR10', 'AR100', 'ARs', 'ARm', 'ARl')
 EVALUATORS = ('pycocotools', 'faster')
@@ -215,8 +216,9 @@ def _unique(section, entries, field='id'):
     values = set()
     for where, entry in _entries(section, entries, field):
         value = entry[field]
-        if not (isinstance(value, str) or (field == 'id' and _is_number(value, numbers.Integral))):
+        if not (is_text(value) or (field == 'id' and _is_number(value, numbers.Integral))):
             kind = 'an integer or a string' if field == 'id' else 'a string'
+            kind += ' without lone surrogates' if isinstance(value, str) else ''
             raise InputError(f"{where}: '{field}' must be {kind}, not {value!r}")
         if value in values:
             raise InputError(f"{where}: '{field}' {value!r} is taken by an earlier one, each must differ")
@@ -232,9 +234,11 @@ def _check_object(where, entry, image_ids, category_ids):
             section = 'images' if field == 'image_id' else 'categories'
             raise InputError(f"{where}: '{field}' {value!r} is not among the ground truth's {section}")
     box = entry['bbox']
-    if not isinstance(box, list | tuple) or len(box) != 4 or not all(map(_is_number, box)) or min(box[2:]) < 0:
+    four = isinstance(box, list | tuple) and len(box) == 4 and all(map(_is_number, box))
+    if not four or min(box[2:]) < 0 or max(map(abs, box)) > MAX_PIXELS:
         raise InputError(
-            f"{where}: 'bbox' must be four finite numbers [x, y, width, height], no negative size, not {box!r}"
+            f"{where}: 'bbox' must be four finite numbers [x, y, width, height], no negative size, none beyond "
+            f'{MAX_PIXELS:.0e}, not {box!r}'
         )
 
 

@@ -5,6 +5,7 @@ import json
 from mmdet.registry import DATASETS
 
 import mfdet
+from mfdet.checksum import BLANK
 from mfdet.engine.config import dataset_of
 from mfdet.errors import InputError
 
@@ -78,5 +79,5 @@ def describe_classifier(config, classes):
 
 
 def dumps(metadata):
-    """Return metadata as one line of JSON."""
-    return json.dumps(metadata, ensure_ascii=False)
+    """Return metadata as one line of JSON, with room for the checksum that :func:`mfdet.checksum.stamp` puts in."""
+    return json.dumps(dict(metadata, checksum=BLANK), ensure_ascii=False)

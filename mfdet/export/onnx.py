@@ -8,6 +8,7 @@ import warnings
 
 import torch
 
+from mfdet.checksum import stamp
 from mfdet.errors import InputError
 from mfdet.export.graph import ClassifierGraph
 from mfdet.export.metadata import KEY, dumps
@@ -90,6 +91,7 @@ def export_onnx(graph, metadata, path, optimize=True):
     program.model.producer_name, program.model.producer_version = 'mfdet', metadata['version']
     program.save(path)
     onnx.checker.check_model(path, full_check=True)
+    stamp(path)
 
 
 def convert_to_openvino(onnx_path, metadata, path, half=False):
@@ -109,6 +111,7 @@ def convert_to_openvino(onnx_path, metadata, path, half=False):
         openvino.save_model(model, path, compress_to_fp16=half)
     except RuntimeError as error:  # "basic_ios::clear: iostream error" on a full disk
         raise OSError(f'OpenVINO stops at {os.path.basename(path)} ({error}), is the disk full?') from error
+    stamp(path)
 
 
 @contextlib.contextmanager

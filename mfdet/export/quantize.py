@@ -5,6 +5,7 @@ import os
 
 import numpy as np
 
+from mfdet.checksum import stamp
 from mfdet.errors import InputError
 from mfdet.files import IMAGE_SUFFIXES
 from mfdet.runtime import Detector, read_image
@@ -96,6 +97,7 @@ def quantize(source, path, metadata, folder):
         weight_type=QuantType.QInt8,
         calibrate_method=CalibrationMethod.MinMax,
     )
+    stamp(path)  # the metadata came over with the checksum of the float file
     return len(nodes), len(paths)
 
 

@@ -1,5 +1,6 @@
 """Weights as safetensors: tensors and a description, nothing that could run."""
 
+from mfdet.checksum import stamp
 from mfdet.errors import InputError
 from mfdet.export.metadata import KEY, dumps
 
@@ -29,3 +30,4 @@ def export_weights(state_dict, metadata, path, backbone_only=False):
     tensors = {name: value.contiguous() for name, value in state_dict.items()}
     with open(path, 'wb') as file:  # safetensors' own writer makes files that no other user may read
         file.write(save(tensors, metadata={KEY: dumps(metadata)}))
+    stamp(path)

@@ -19,18 +19,25 @@ def find_arch(state_dict, source='state dict'):
         The variant, such as '508m', and the number of classes.
 
     Raises:
-        InputError: no variant fits; the first difference to the nearest variant is named.
+        InputError: weights are not finite, or no variant fits; the first difference to the nearest variant is named.
     """
     classifier = state_dict.get('head.classifier.weight')
-    if classifier is None:
-        raise InputError(f"{source}: entry 'head.classifier.weight' is missing; expected a Mobile-Former classifier")
+    if classifier is None or classifier.ndim != 2:
+        raise InputError(
+            f"{source}: entry 'head.classifier.weight' is missing or no matrix; expected a Mobile-Former classifier"
+        )
     num_classes = len(classifier)
     candidates = {}
     for arch in ARCHS:
         with torch.device('meta'):
             model = MobileFormerClassifier(arch, num_classes)
-        candidates[arch] = {name: tuple(value.shape) for name, value in model.state_dict().items()}
-    given = {(name, tuple(value.shape)) for name, value in state_dict.items()}
-    nearest = max(candidates, key=lambda arch: len(given & candidates[arch].items()))
+        candidates[arch] = model.state_dict()
+
+    def alike(arch):
+        return sum(
+            name in state_dict and state_dict[name].shape == value.shape for name, value in candidates[arch].items()
+        )
+
+    nearest = max(candidates, key=alike)
     check_state_dict(state_dict, candidates[nearest], source, f'Mobile-Former {nearest}, the nearest variant')
     return nearest, num_classes

@@ -9,9 +9,11 @@ from numbers import Real
 
 import numpy as np
 
+from mfdet.checksum import check_exported
 from mfdet.errors import InputError
 from mfdet.runtime.images import from_pil, is_pil, read_image, to_bgr
 from mfdet.runtime.preprocessing import check_preprocessing, collate
+from mfdet.values import is_count, is_text
 
 FORMAT = 1  # of the metadata
 INPUTS = ('images', 'sizes')
@@ -50,7 +52,7 @@ class Detector:
         metadata: dict of what the file says about itself.
 
     Raises:
-        InputError: the file is missing or no detector exported by mfdet, or the backend is not installed.
+        InputError: the file is missing, damaged or no detector exported by mfdet, or the backend is not installed.
     """
 
     def __init__(self, path, threads=None):
@@ -87,9 +89,9 @@ class Detector:
         if not isinstance(images, list | tuple):
             kinds = 'a path, an array, an image of Pillow or a list of those'
             raise InputError(f'images must be {kinds}, not {type(images).__name__}')
-        if not (isinstance(score_thr, Real) and 0 <= score_thr <= 1):
+        if not (isinstance(score_thr, Real) and not isinstance(score_thr, bool) and 0 <= score_thr <= 1):
             raise InputError(f'score_thr must be from 0 to 1, not {score_thr!r}')
-        if not isinstance(batch_size, int) or batch_size < 1:
+        if not is_count(batch_size):
             raise InputError(f'batch_size must be a whole number from 1 up, not {batch_size!r}')
         found = []
         for start in range(0, len(images), batch_size):
@@ -109,7 +111,7 @@ class Detector:
             int64 (B, N); rows with score 0 are unused.
 
         Raises:
-            InputError: the backend cannot run the model on them.
+            InputError: the backend cannot run the model on them, or scores or boxes are not finite.
         """
         images, sizes = np.ascontiguousarray(images, np.float32), np.ascontiguousarray(sizes, np.int64)
         fixed = self.metadata.get('fixed_size')
@@ -117,8 +119,12 @@ class Detector:
             outputs = [
                 self._run(self._pad(image, fixed), size[None]) for image, size in zip(images, sizes, strict=True)
             ]
-            return tuple(map(np.concatenate, zip(*outputs, strict=True)))
-        return self._run(images, sizes)
+            boxes, scores, labels = map(np.concatenate, zip(*outputs, strict=True))
+        else:
+            boxes, scores, labels = self._run(images, sizes)
+        if not (np.isfinite(scores).all() and np.isfinite(boxes[scores > 0]).all()):  # else it would find nothing
+            raise InputError(f'{self.path}: gives scores or boxes that are not finite; its weights are not sound')
+        return boxes, scores, labels
 
     def _pad(self, image, fixed):
         """Return image (3, H, W) as a batch (1, 3, *fixed), padded with 0."""
@@ -171,7 +177,7 @@ class _OnnxModel:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4  # errors come as exceptions, they need not be printed as well
         if threads is not None:
-            options.intra_op_num_threads = threads
+            options.intra_op_num_threads = int(threads)
         self.session = onnxruntime.InferenceSession(path, options, providers=['CPUExecutionProvider'])
         self.metadata = self.session.get_modelmeta().custom_metadata_map.get('mfdet')
         self.inputs = [value.name for value in self.session.get_inputs()]
@@ -192,7 +198,7 @@ class _OpenVinoModel:
         self.outputs = set().union(*(value.get_names() for value in model.outputs))
         options = {'PERFORMANCE_HINT': 'LATENCY', 'INFERENCE_PRECISION_HINT': 'f32'}  # bf16 where the CPU has it, else
         if threads is not None:
-            options['INFERENCE_NUM_THREADS'] = threads
+            options['INFERENCE_NUM_THREADS'] = int(threads)
         self.compiled = core.compile_model(model, 'CPU', options)
 
     def run(self, images, sizes):
@@ -207,7 +213,7 @@ def check_threads(threads):
         InputError: it is no whole number from 1 to four times the CPUs, nor None.
     """
     most = 4 * (os.cpu_count() or 1)  # many more would bring the machine down
-    if threads is not None and (not isinstance(threads, int) or not 1 <= threads <= most):
+    if threads is not None and not (is_count(threads) and threads <= most):
         raise InputError(f'threads must be a whole number from 1 to {most}, or None, not {threads!r}')
 
 
@@ -225,6 +231,7 @@ def _load_model(path, threads):
         backend = importlib.import_module(model.package)
     except ImportError as error:
         raise InputError(f'{path}: needs {model.package}: pip install {model.install}') from error
+    check_exported(path)  # before the backend works on what may be damaged
     try:
         return model(backend, path, threads)
     except Exception as error:  # onnxruntime's errors have no other base class
@@ -237,7 +244,7 @@ def _read_metadata(text, path):
         raise InputError(f"{path}: has no 'mfdet' metadata, so it is not a model exported by mfdet")
     try:
         metadata = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: its 'mfdet' metadata is not JSON: {error}") from error
     if not isinstance(metadata, dict):
         raise InputError(f"{path}: its 'mfdet' metadata must be an object, not {type(metadata).__name__}")
@@ -249,12 +256,13 @@ def _read_metadata(text, path):
     if metadata.get('task') != 'detection':
         raise InputError(f'{path}: is a model for {metadata.get("task")!r}, must be one for detection')
     classes = metadata.get('classes')
-    if not isinstance(classes, list) or not classes or not all(isinstance(name, str) for name in classes):
+    if not isinstance(classes, list) or not classes or not all(map(is_text, classes)):
         raise InputError(f"{path}: metadata: 'classes' must be a list of names, not {classes!r}")
     try:
         check_preprocessing(metadata)
     except InputError as error:
         raise InputError(f'{path}: metadata: {error}') from error
+    metadata.pop('checksum', None)  # of this very file, and checked
     return metadata
 
 

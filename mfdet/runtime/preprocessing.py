@@ -6,6 +6,10 @@ import cv2
 import numpy as np
 
 from mfdet.errors import InputError
+from mfdet.values import is_count
+
+MAX_FLOAT32 = float(np.finfo(np.float32).max)
+MAX_SIDE = 8192  # pixels; the most that the exporter lets a graph take
 
 
 def check_preprocessing(metadata):
@@ -15,15 +19,18 @@ def check_preprocessing(metadata):
         InputError: an entry is missing or wrong.
     """
     divisor = metadata.get('pad_divisor')
-    if not _is_count(divisor):
-        raise InputError(f"'pad_divisor' must be a whole number from 1 up, not {divisor!r}")
+    if not is_count(divisor, MAX_SIDE):
+        raise InputError(f"'pad_divisor' must be a whole number from 1 to {MAX_SIDE}, not {divisor!r}")
     if not isinstance(metadata.get('normalized'), bool):
         raise InputError(f"'normalized' must be true or false, not {metadata.get('normalized')!r}")
     if 'resize' not in metadata:
         raise InputError("'resize' is missing; null means that images keep their size")
     fixed = metadata.get('fixed_size')
-    if fixed is not None and not (isinstance(fixed, list) and len(fixed) == 2 and all(map(_is_count, fixed))):
-        raise InputError(f"'fixed_size' must be a height and a width, whole numbers from 1 up, not {fixed!r}")
+    sides = fixed if isinstance(fixed, list) and len(fixed) == 2 else [None]
+    if fixed is not None and not all(is_count(side, MAX_SIDE) for side in sides):
+        raise InputError(
+            f"'fixed_size' must be a height and a width, whole numbers from 1 to {MAX_SIDE}, not {fixed!r}"
+        )
     resized_shape(1, 1, metadata['resize'], fixed)
     if not metadata['normalized']:
         return
@@ -31,10 +38,10 @@ def check_preprocessing(metadata):
         raise InputError(f"'channel_order' must be 'rgb' or 'bgr', not {metadata.get('channel_order')!r}")
     for field in ('mean', 'std'):
         values = metadata.get(field)
-        if not (isinstance(values, list) and len(values) == 3 and all(_is_number(value) for value in values)):
-            raise InputError(f"'{field}' must be a list of three numbers, not {values!r}")
-    if 0 in metadata['std']:
-        raise InputError(f"'std' must not hold 0, got {metadata['std']!r}")
+        if not (isinstance(values, list) and len(values) == 3 and all(map(_is_number, values))):
+            raise InputError(f"'{field}' must be a list of three finite numbers, not {values!r}")
+    if not all(np.float32(metadata['std']) > 0):
+        raise InputError(f"'std' must be above 0, got {metadata['std']!r}")
 
 
 def resized_shape(height, width, resize, fixed_size=None):
@@ -51,7 +58,7 @@ def resized_shape(height, width, resize, fixed_size=None):
         Height and width in pixels, at least 1.
 
     Raises:
-        InputError: ``resize`` is no such dict, or does not keep the ratio of the sides.
+        InputError: ``resize`` is no such dict, does not keep the ratio of the sides, or makes an image too large.
     """
     fit = min(fixed_size[0] / height, fixed_size[1] / width) if fixed_size else math.inf
     if resize is None:
@@ -60,11 +67,17 @@ def resized_shape(height, width, resize, fixed_size=None):
     if not isinstance(resize, dict) or resize.get('keep_ratio') is not True:
         raise InputError(f'\'resize\' must keep the ratio of the sides ("keep_ratio": true), got {resize!r}')
     scale = resize.get('scale')
-    if not (isinstance(scale, list | tuple) and len(scale) == 2 and all(_is_count(side) for side in scale)):
-        raise InputError(f"'scale' of 'resize' must be two whole numbers from 1 up, not {scale!r}")
+    if not (isinstance(scale, list | tuple) and len(scale) == 2 and all(is_count(side, 10**6) for side in scale)):
+        raise InputError(f"'scale' of 'resize' must be two whole numbers from 1 to 1000000, not {scale!r}")
     factor = min(max(scale) / max(height, width), min(scale) / min(height, width), fit)
     # mmdet would make the short side of a very long image 0 pixels, and fail.
-    return max(1, int(height * factor + 0.5)), max(1, int(width * factor + 0.5))
+    new_height, new_width = max(1, int(height * factor + 0.5)), max(1, int(width * factor + 0.5))
+    if new_height * new_width > MAX_SIDE**2:
+        raise InputError(
+            f"'scale' of 'resize' is {scale!r}, which would make {new_height}×{new_width} pixels of an image of "
+            f'{height}×{width}; {MAX_SIDE}×{MAX_SIDE} are the most'
+        )
+    return new_height, new_width
 
 
 def prepare(image, metadata):
@@ -110,8 +123,6 @@ def collate(images, metadata):
 
 
 def _is_number(value):
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _is_count(value):
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+    """Tell whether a value is a number that is finite in float32, in which images are normalised."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and -MAX_FLOAT32 <= value <= MAX_FLOAT32

@@ -8,10 +8,13 @@ import re
 
 import torch
 
+from mfdet.checksum import check_archive, check_exported
 from mfdet.errors import InputError
 
 # Training scripts like to store their parsed options. A Namespace only holds attributes, so reading one is harmless.
 torch.serialization.add_safe_globals([argparse.Namespace])
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+DTYPES = (*FLOATS, torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 
 
 def read_checkpoint(path, map_location='cpu'):
@@ -27,7 +30,8 @@ def read_checkpoint(path, map_location='cpu'):
         What the file holds; for a checkpoint a dict.
 
     Raises:
-        InputError: the file is missing, damaged, or holds any other Python object, which could run code when loaded.
+        InputError: the file is missing, damaged (the checksums in it are looked at), or holds any other Python object,
+            which could run code when loaded.
     """
     path = os.path.expanduser(path)
     if not os.path.isfile(path):
@@ -37,7 +41,10 @@ def read_checkpoint(path, map_location='cpu'):
     if path.endswith('.safetensors'):
         return _read_safetensors(path, map_location)
     try:
+        check_archive(path)
         return torch.load(path, map_location=map_location, weights_only=True)
+    except InputError:
+        raise
     except pickle.UnpicklingError as error:
         name = re.search(r'(?:GLOBAL|global|class|type|Unsupported class) `?([\w.]+\.[\w.]+)', str(error))
         if name is None:
@@ -56,16 +63,28 @@ def _read_safetensors(path, map_location):
         import safetensors
     except ImportError as error:
         raise InputError(f'{path}: reading it needs safetensors: pip install safetensors') from error
+    check_exported(path)
     try:
         with safetensors.safe_open(path, framework='pt', device=str(map_location)) as file:
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, it is no dict
             described = json.loads((file.metadata() or {}).get('mfdet', '{}'))
-    except (safetensors.SafetensorError, ValueError, OSError) as error:
+    except (safetensors.SafetensorError, ValueError, RecursionError, OSError) as error:
         raise InputError(f'{path} is not a safetensors file, or it is damaged or cut short') from error
     if not isinstance(described, dict):
         raise InputError(f"{path}: its 'mfdet' metadata must be an object, got {described!r}")
     meta = dict(mfdet=described, dataset_meta=dict(classes=described.get('classes')))
     return dict(state_dict=weights, meta=meta)
+
+
+def _kind(value):
+    """Say what an entry of a checkpoint is, if it is no plain tensor."""
+    if not isinstance(value, torch.Tensor):
+        return type(value).__name__
+    if value.is_nested or value.layout != torch.strided:
+        return 'sparse or nested tensor'
+    if value.is_meta:
+        return 'tensor without data'
+    return None if value.dtype in DTYPES else f'tensor of {value.dtype}'
 
 
 def state_dict_of(checkpoint, path):
@@ -79,7 +98,7 @@ def state_dict_of(checkpoint, path):
         ``{name: tensor}``; a ``module.`` prefix of every name (DataParallel) is removed.
 
     Raises:
-        InputError: there are no weights in it.
+        InputError: there are no weights in it, or an entry is no dense tensor of floats or whole numbers.
     """
     weights = checkpoint
     if isinstance(weights, dict) and 'state_dict' in weights:
@@ -87,9 +106,11 @@ def state_dict_of(checkpoint, path):
     if not isinstance(weights, dict) or not weights:
         raise InputError(f'{path} holds no weights: expected a dict of tensors, bare or under "state_dict"')
     for name, value in weights.items():
-        if not isinstance(name, str) or not isinstance(value, torch.Tensor):
+        kind = _kind(value)
+        if kind or not isinstance(name, str):
             raise InputError(
-                f'{path} holds no plain weights: entry {name!r} is a {type(value).__name__}, expected a tensor'
+                f'{path} holds no plain weights: entry {name!r} is a {kind or "tensor"}, expected a dense tensor of '
+                'floats or whole numbers, under a name'
             )
     if all(name.startswith('module.') for name in weights):
         weights = {name.removeprefix('module.'): value for name, value in weights.items()}

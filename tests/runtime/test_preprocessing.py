@@ -135,19 +135,37 @@ def test_other_resizing_is_refused(resize, message):
 @pytest.mark.parametrize(
     ('field', 'value', 'message'),
     [
-        ('pad_divisor', 0, "'pad_divisor' must be a whole number from 1 up, not 0"),
+        ('pad_divisor', 0, "'pad_divisor' must be a whole number from 1 to 8192, not 0"),
+        ('pad_divisor', 10**9, "'pad_divisor' must be a whole number from 1 to 8192, not 1000000000"),
+        ('pad_divisor', True, "'pad_divisor' must be"),
+        ('fixed_size', [32, 10**9], "'fixed_size' must be a height and a width, whole numbers from 1 to 8192"),
+        ('resize', dict(scale=[10**6, 10**6], keep_ratio=True), 'would make 1000000×1000000 pixels of an image of 1×1'),
+        ('resize', dict(scale=[10**400, 800], keep_ratio=True), "'scale' of 'resize' must be two whole numbers"),
         ('pad_divisor', 1.5, "'pad_divisor' must be"),
         ('normalized', 1, "'normalized' must be true or false"),
         ('channel_order', 'grb', "'channel_order' must be 'rgb' or 'bgr'"),
-        ('mean', [1, 2], "'mean' must be a list of three numbers"),
-        ('std', None, "'std' must be a list of three numbers"),
-        ('std', [1, 0, 1], "'std' must not hold 0"),
+        ('mean', [1, 2], "'mean' must be a list of three finite numbers"),
+        ('mean', [0, float('nan'), 0], "'mean' must be a list of three finite numbers"),
+        ('mean', [0, 0, 10**400], "'mean' must be a list of three finite numbers"),
+        ('mean', [0, 0, 1e39], "'mean' must be a list of three finite numbers"),  # infinite in float32
+        ('std', None, "'std' must be a list of three finite numbers"),
+        ('std', [1, float('inf'), 1], "'std' must be a list of three finite numbers"),
+        ('std', [1, 0, 1], "'std' must be above 0"),
+        ('std', [1, 1e-50, 1], "'std' must be above 0"),  # 0 in float32
     ],
 )
 def test_wrong_metadata(field, value, message):
     check_preprocessing(METADATA)
     with pytest.raises(InputError, match=message):
         check_preprocessing({**METADATA, field: value})
+
+
+def test_an_image_that_would_grow_too_large_is_refused():
+    resize = dict(scale=[100_000, 800], keep_ratio=True)  # the short side alone counts
+    check_preprocessing({**METADATA, 'resize': resize})
+    assert resized_shape(480, 640, resize) == (800, 1067)
+    with pytest.raises(InputError, match='would make 800×100000 pixels of an image of 4×500; 8192×8192 are the most'):
+        resized_shape(4, 500, resize)
 
 
 @pytest.mark.parametrize('field', METADATA)

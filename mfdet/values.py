@@ -1,0 +1,19 @@
+"""Values that come out of files and from callers: texts without lone surrogates, and whole numbers."""
+
+import math
+from numbers import Integral
+
+
+def escaped(text):
+    r"""Return text with each lone surrogate as ``\udc80`` in letters; OpenCV crashes at the bare one, others raise."""
+    return text.encode('utf-8', 'backslashreplace').decode()
+
+
+def is_text(value):
+    """Tell whether a value is a text without lone surrogates, which JSON and pickles can hold and no file takes."""
+    return isinstance(value, str) and escaped(value) == value
+
+
+def is_count(value, most=math.inf):
+    """Tell whether a value is a whole number, of Python or NumPy, from 1 to ``most``."""
+    return isinstance(value, Integral) and not isinstance(value, bool) and 1 <= value <= most
