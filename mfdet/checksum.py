@@ -14,6 +14,7 @@ from mfdet.errors import InputError
 
 MARK = b'mfdet-crc32:'
 ZEROS = b'00000000'
+FOLDER = 0x10  # of a zip entry's attributes
 BLANK = (MARK + ZEROS).decode()  # for the metadata of a file that `stamp` goes over
 
 
@@ -53,20 +54,24 @@ def check_archive(path):
         if file.read(4) != b'PK\x03\x04':  # what torch goes by
             return
         with zipfile.ZipFile(file) as archive:
-            checked = any(entry.CRC for entry in archive.infolist())  # torch can be told to leave them out
+            entries = archive.infolist()
+            checked = any(entry.CRC for entry in entries)  # torch can be told to leave them out
             damaged = archive.testzip() if checked else None
+            # Where this bit is set, torch takes an entry for a folder and its tensor for what lay in memory.
+            damaged = damaged or next((entry.filename for entry in entries if entry.external_attr & FOLDER), None)
     if damaged:
-        raise InputError(f'{path} is damaged: its part {damaged} does not match its checksum; copy it again')
+        raise InputError(f'{path} is damaged: its part {damaged} is not as it was written; copy it again')
 
 
 def _read(path):
     """Return where an exported file has the digits of its checksum, these and the right ones; None if it has none."""
+    stem, suffix = os.path.splitext(path)
     size = os.path.getsize(path)
     if not size:
         return None, None, None
     with open(path, 'rb') as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         # ONNX and OpenVINO keep metadata at their end, safetensors in front of the tensors.
-        end = 8 + int.from_bytes(content[:8], 'little') if path.lower().endswith('.safetensors') else size
+        end = 8 + int.from_bytes(content[:8], 'little') if suffix.lower() == '.safetensors' else size
         mark = content.rfind(MARK, 0, min(end, size))
         if mark < 0:
             return None, None, None
@@ -74,16 +79,10 @@ def _read(path):
         with memoryview(content) as view, view[:place] as before, view[place + len(ZEROS) :] as after:
             stated = content[place : place + len(ZEROS)]
             crc = zlib.crc32(after, zlib.crc32(ZEROS, zlib.crc32(before)))
-    if path.lower().endswith('.xml'):
-        weights = os.path.splitext(path)[0] + '.bin'
-        if not os.path.isfile(weights):
+    if suffix.lower() == '.xml':
+        if not os.path.isfile(f'{stem}.bin'):
             return None, None, None  # openvino says what is missing
-        crc = _crc_of(weights, crc)
+        with open(f'{stem}.bin', 'rb') as file:
+            while part := file.read(1 << 20):
+                crc = zlib.crc32(part, crc)
     return place, stated, b'%08x' % crc
-
-
-def _crc_of(path, crc):
-    with open(path, 'rb') as file:
-        while part := file.read(1 << 20):
-            crc = zlib.crc32(part, crc)
-    return crc

@@ -137,7 +137,6 @@ def read_categories(ann_file):
     names = [name for _, name in categories]
     if not names or not all(map(is_text, names)) or len(set(names)) < len(names):
         raise InputError(
-            f'{ann_file}: "categories" must hold at least one category, each with a name of its own (a text without '
-            'lone surrogates)'
+            f'{ann_file}: "categories" must hold at least one category, each with a name of its own, a text'
         )
     return categories

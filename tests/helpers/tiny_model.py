@@ -21,11 +21,12 @@ METADATA = dict(
 OUTPUTS = ('boxes', 'scores', 'labels')
 
 
-def tiny_model(label=1, outputs=OUTPUTS):
+def tiny_model(label=1, outputs=OUTPUTS, weight=(1, 0.5, 0)):
     """Return an ONNX detector that finds three rows in each image.
 
     The first is the whole image and two pixels more on each side, class 0, its score the mean of the pixels. The
-    second is the upper left quarter with half the score and class ``label``. The third is unused.
+    second is the upper left quarter with half the score and class ``label``. The third is unused, unless ``weight``,
+    by which the mean is multiplied for each row, says otherwise.
     """
     onnx = pytest.importorskip('onnx')
     from onnx.helper import make_graph, make_model, make_node, make_opsetid, make_tensor_value_info
@@ -34,7 +35,7 @@ def tiny_model(label=1, outputs=OUTPUTS):
     constants = dict(
         part=np.float32([[[0, 0, 1, 1], [0, 0, 0.5, 0.5], [0, 0, 0, 0]]]),
         margin=np.float32([[[-2, -2, 2, 2], [0, 0, 0, 0], [0, 0, 0, 0]]]),
-        weight=np.float32([[1, 0.5, 0]]) / 3,  # of three channels
+        weight=np.float32([weight]) / 3,  # of three channels
         label=np.int64([[0, label, 0]]),
         whwh=np.int64([1, 0, 1, 0]),
         zero=np.int64([0]),

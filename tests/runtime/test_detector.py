@@ -132,13 +132,22 @@ def test_run_refuses_wrong_shapes(detector):
         ('none.jpg', {}, 'none.jpg: no such image file'),
         ([], dict(score_thr=30), 'score_thr must be from 0 to 1, not 30'),
         ([], dict(score_thr='a'), "score_thr must be from 0 to 1, not 'a'"),
+        ([], dict(score_thr=True), 'score_thr must be from 0 to 1, not True'),
         ([], dict(batch_size=0), 'batch_size must be a whole number from 1 up, not 0'),
+        ([], dict(batch_size=True), 'batch_size must be a whole number from 1 up, not True'),
+        ([], dict(batch_size=np.float64(2)), 'batch_size must be a whole number from 1 up, not'),
     ],
 )
 def test_wrong_arguments(tmp_path, images, options, message):
     detector = Detector(save_onnx(tmp_path / 'tiny.onnx'))
     with pytest.raises(InputError, match=message):
         detector(images, **options)
+
+
+def test_numbers_of_numpy_are_numbers(tmp_path):
+    detector = Detector(save_onnx(tmp_path / 'tiny.onnx'), threads=np.int32(2))
+    found = detector([grey(*image) for image in IMAGES[:3]], score_thr=np.float32(0), batch_size=np.int64(2))
+    assert [len(item) for item in found] == [2, 2, 2]
 
 
 def fails(path, message, **options):
@@ -177,12 +186,26 @@ def test_openvino_files_that_are_no_models(tmp_path):
         (dict(format=1, task='classification'), "is a model for 'classification', must be one for detection"),
         ({**METADATA, 'classes': []}, "metadata: 'classes' must be a list of names"),
         ({**METADATA, 'classes': [1]}, "metadata: 'classes' must be a list of names"),
+        ({**METADATA, 'classes': ['\ud800']}, "metadata: 'classes' must be a list of names"),
+        ({**METADATA, 'mean': [0, float('nan'), 0]}, "metadata: 'mean' must be a list of three finite numbers"),
+        ({**METADATA, 'std': [1, 1, float('inf')]}, "metadata: 'std' must be a list of three finite numbers"),
         ({**METADATA, 'pad_divisor': 0}, "metadata: 'pad_divisor' must be"),
         ({**METADATA, 'resize': dict(scale=[8, 8], keep_ratio=False)}, "metadata: 'resize' must keep the ratio"),
     ],
 )
 def test_wrong_metadata(tmp_path, metadata, message):
     fails(save_onnx(tmp_path / 'tiny.onnx', metadata), f'^{tmp_path / "tiny.onnx"}: .*{message}')
+
+
+def test_a_header_nested_too_deep(tmp_path):
+    fails(save_onnx(tmp_path / 'tiny.onnx', '[' * 200_000), "tiny.onnx: its 'mfdet' metadata is not JSON: maximum")
+
+
+@pytest.mark.parametrize('wrong', [float('nan'), float('inf')])
+def test_scores_that_are_not_finite_are_said(tmp_path, wrong):
+    detector = Detector(save_onnx(tmp_path / 'tiny.onnx', weight=(1, 0.5, wrong)))
+    with pytest.raises(InputError, match=r'tiny\.onnx: gives scores or boxes that are not finite'):
+        detector(grey(32, 64, 51))
 
 
 def test_missing_output(tmp_path):
@@ -210,6 +233,7 @@ def test_threads(tmp_path):
     assert Detector(path, threads=3)._model.session.get_session_options().intra_op_num_threads == 3
     fails(path, r'threads must be a whole number from 1 to \d+, or None, not 0', threads=0)
     fails(path, 'or None, not 100000', threads=100000)
+    fails(path, 'or None, not True', threads=True)
 
 
 def test_openvino_threads_and_precision(tmp_path):

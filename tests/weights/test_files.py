@@ -3,6 +3,8 @@ import os
 
 import pytest
 import torch
+from damage import flip
+from safetensors.torch import save_file
 
 from mfdet.errors import InputError
 from mfdet.weights import read_checkpoint, state_dict_of
@@ -51,6 +53,73 @@ def test_every_cut_of_a_real_file_is_refused(tmp_path):
         path.write_bytes(whole[:size])
         with pytest.raises(InputError, match=r'whole\.pth'):
             read_checkpoint(path)
+
+
+def test_a_flipped_bit_is_refused_or_changes_nothing(tmp_path):
+    path = tmp_path / 'flipped.pth'
+    torch.save({'state_dict': {'a': torch.arange(30.0), 'b': torch.ones(2)}, 'meta': {'epoch': 3}}, path)
+    whole, refused, named = path.read_bytes(), 0, True
+    for place in [*range(0, 1200, 5), *range(1200, len(whole))]:
+        path.write_bytes(whole)
+        flip(path, place, 4 if place > 1200 else place % 8)  # all of the directory's bits for attributes
+        try:
+            read = read_checkpoint(path)
+        except InputError as error:
+            refused += 1
+            named &= 'flipped.pth' in str(error)
+        else:
+            assert read['meta'] == {'epoch': 3}
+            assert read['state_dict']['a'].equal(torch.arange(30.0))
+            assert read['state_dict']['b'].equal(torch.ones(2))
+    assert refused > 300
+    assert named
+    path.write_bytes(whole)
+    flip(path, whole.index(torch.arange(30.0).numpy().tobytes()) + 40)
+    with pytest.raises(InputError, match=r'flipped\.pth is damaged: its part flipped/data/0 is not as it was written'):
+        read_checkpoint(path)
+
+
+@pytest.mark.parametrize('form', ['before torch 1.6', 'without checksums', 'named oé'])
+def test_files_of_other_forms_are_read(tmp_path, monkeypatch, form):
+    path = tmp_path / ('oé.pth' if 'named' in form else 'a.pth')
+    if form == 'without checksums':
+        monkeypatch.setattr(torch.utils.serialization.config.save, 'compute_crc32', False)
+    torch.save({'a': torch.ones(2)}, path, _use_new_zipfile_serialization=form != 'before torch 1.6')
+    assert read_checkpoint(path)['a'].equal(torch.ones(2))
+
+
+ODD = {
+    'sparse': (lambda: torch.ones(2, 2).to_sparse(), 'is a sparse or nested tensor'),
+    'nested': (lambda: torch.nested.nested_tensor([torch.ones(1), torch.ones(2)]), 'is a sparse or nested tensor'),
+    'complex': (lambda: torch.ones(2, dtype=torch.complex64), r'is a tensor of torch\.complex64'),
+    'quantized': (
+        lambda: torch.quantize_per_tensor(torch.ones(2), 0.1, 0, torch.qint8),
+        r'is a tensor of torch\.qint8',
+    ),
+    'float8': (lambda: torch.ones(2).to(torch.float8_e4m3fn), r'is a tensor of torch\.float8_e4m3fn'),
+    'meta': (lambda: torch.ones(2, device='meta'), 'is a tensor without data'),
+}
+
+
+@pytest.mark.filterwarnings('ignore')
+@pytest.mark.parametrize('kind', ODD)
+def test_odd_tensors_are_named(tmp_path, kind):
+    make, says = ODD[kind]
+    torch.save({'state_dict': {'a': torch.ones(1), 'w': make()}}, tmp_path / 'odd.pth')
+    with pytest.raises(InputError, match=rf"odd\.pth.*'w' {says}"):
+        state_dict_of(read_checkpoint(tmp_path / 'odd.pth'), 'odd.pth')
+
+
+def test_a_deep_header_is_one_sentence(tmp_path):
+    depth = 200_000
+    header = '[' * depth + ']' * depth
+    path = tmp_path / 'deep.safetensors'
+    save_file({'a': torch.ones(1)}, path, metadata=dict(mfdet=header))
+    with pytest.raises(InputError, match=r'deep\.safetensors is not a safetensors file, or it is damaged'):
+        read_checkpoint(path)
+    path.write_bytes(len(header).to_bytes(8, 'little') + header.encode())
+    with pytest.raises(InputError, match=r'deep\.safetensors is not a safetensors file, or it is damaged'):
+        read_checkpoint(path)
 
 
 def test_missing_file():

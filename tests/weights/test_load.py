@@ -36,6 +36,33 @@ def test_pretrained_takes_every_form(tmp_path, classifier, form, out_indices):
         assert torch.equal(value, classifier.backbone.state_dict()[name]), name
 
 
+@pytest.mark.parametrize(
+    ('value', 'says'),
+    [
+        (torch.full((8,), float('nan')), 'holds NaN or infinity'),
+        (torch.tensor([1.0] * 7 + [float('-inf')]), 'holds NaN or infinity'),
+        (torch.full((8,), 1e300, dtype=torch.float64), 'holds NaN or infinity'),  # of the model's float32
+        (torch.ones(8, dtype=torch.int64), r'is of torch\.int64, expected torch\.float32'),
+        (torch.ones(8, dtype=torch.bool), r'is of torch\.bool, expected torch\.float32'),
+    ],
+)
+def test_weights_that_are_no_finite_floats_are_named(tmp_path, classifier, value, says):
+    weights = dict(classifier.state_dict(), **{'backbone.stem.bn.weight': value})
+    backbone = MobileFormer(
+        '26m', init_cfg=dict(type='Pretrained', checkpoint=save(tmp_path / 'w.pth', weights, 'bare'))
+    )
+    with pytest.raises(InputError, match=rf"w\.pth.*entry 'stem\.bn\.weight' {says}"):
+        backbone.init_weights()
+
+
+def test_half_precision_is_read(tmp_path, classifier):
+    weights = {
+        name: value.half() if value.is_floating_point() else value for name, value in classifier.state_dict().items()
+    }
+    path = save(tmp_path / 'w.pth', weights, 'bare')
+    MobileFormer('26m', init_cfg=dict(type='Pretrained', checkpoint=path)).init_weights()
+
+
 @pytest.mark.parametrize('change', ['missing', 'shape', 'unknown', 'variant'])
 def test_mismatches_are_named(tmp_path, classifier, change):
     weights, arch = dict(classifier.state_dict()), '26m'
