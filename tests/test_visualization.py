@@ -17,6 +17,12 @@ def test_boxes_stand_where_they_should():
     assert not image.any()  # the input stays as it was
 
 
+def test_a_class_name_with_a_lone_surrogate_is_drawn_in_letters():
+    image = np.zeros((400, 400, 3), np.uint8)
+    escaped, other = (draw_boxes(image, [[50, 50, 90, 90]], [0], [name]) for name in ('\udce9', r'\udce9'))
+    np.testing.assert_array_equal(escaped, other)
+
+
 def test_labels_stay_inside_the_image():
     image = np.zeros((400, 400, 3), np.uint8)
     drawn = draw_boxes(image, [[-10, -10, 20, 20], [390, 390, 420, 420]], [0, 1], ['a class', 'another'])

@@ -1,16 +1,21 @@
-"""Files that try to run something, and files of another kind: no command runs them, each says so in one sentence."""
+"""Files that try to run something, of another kind or damaged: no command uses them, each says so in one sentence."""
 
 import json
 import os
 import pickle
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
+from damage import flip
 from onnx import TensorProto, helper, save
+from tiny_model import METADATA, save_onnx, save_openvino
 
 from mfdet import cli
+from mfdet.checksum import BLANK, stamp
 from mfdet.data.shapes import write_coco
+from mfdet.export.weights import export_weights
 
 ROOT = Path(__file__).parents[2]
 SHAPES = str(ROOT / 'configs' / 'shapes' / 'retinanet_mf26m.py')
@@ -26,10 +31,26 @@ class Runs:
         return os.mkdir, ('ran',)
 
 
+@pytest.fixture(scope='module')
+def files(tmp_path_factory):
+    """A folder with hostile and damaged files, a foreign ONNX and good data."""
+    folder = tmp_path_factory.mktemp('files')
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        make_files()
+    return folder
+
+
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
-    """A folder to work in, with hostile files, a foreign ONNX and good data."""
+def folder(files, tmp_path, monkeypatch):
+    """A copy of it to work in."""
+    shutil.copytree(files, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
+    yield tmp_path
+    assert not Path('ran').exists()
+
+
+def make_files():
     write_coco('data', 2, 0, (64, 64), 'a')
     os.rename('data/annotations/a.json', 'a.json')
     os.rename('data/images', 'images')
@@ -37,6 +58,17 @@ def folder(tmp_path, monkeypatch):
     torch.save(dict(state_dict={'w': Runs()}, meta={}, **{part: {} for part in parts}), 'evil.pth')
     for name in ('evil.onnx', 'evil.xml', 'evil.safetensors', 'evil.json', 'bare.pth'):
         Path(name).write_bytes(pickle.dumps(dict(state_dict=Runs())))
+    weights = torch.arange(100.0)
+    torch.save(dict(state_dict={'tokens.weight': weights}, meta={}, **{part: {} for part in parts}), 'flipped.pth')
+    export_weights({'tokens.weight': weights}, METADATA, 'flipped.safetensors')
+    for name, write in (('flipped.xml', save_openvino), ('flipped.onnx', save_onnx)):
+        write(Path(name), {**METADATA, 'checksum': BLANK})
+        stamp(name)
+    flip(Path('flipped.pth'), Path('flipped.pth').read_bytes().index(weights.numpy().tobytes()) + 42)
+    for name in ('flipped.safetensors', 'flipped.onnx', 'flipped.bin'):
+        flip(Path(name), -50 if name == 'flipped.safetensors' else 20)
+    os.makedirs('damaged')
+    Path('damaged', 'epoch_1.pth').write_bytes(Path('flipped.pth').read_bytes())
     os.makedirs('used')
     Path('used', 'epoch_1.pth').write_bytes(Path('evil.pth').read_bytes())
     values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in 'xy']
@@ -49,11 +81,27 @@ def folder(tmp_path, monkeypatch):
     laughs = ''.join(f'<!ENTITY a{i} "{f"&a{i - 1};" * 10}">' for i in range(1, 12))
     text = f'<!DOCTYPE x [<!ENTITY a0 "ha">{laughs}]><annotation><filename>&a11;</filename></annotation>'
     Path('voc/Annotations/1.xml').write_text(text)
-    yield tmp_path
-    assert not Path('ran').exists()
 
 
+DAMAGED, UNLIKE = 'flipped.pth is damaged', 'its content does not match its checksum'
 CASES = {
+    'train --resume, damaged': (['train', SHAPES, '--resume', 'flipped.pth', '--work-dir', 'new'], DAMAGED),
+    'train --resume, found damaged': (
+        ['train', SHAPES, '--resume', '--work-dir', 'damaged'],
+        'none of the 1 checkpoint',
+    ),
+    'train --backbone-weights, damaged': (
+        ['train', SHAPES, '--backbone-weights', 'flipped.pth', '--work-dir', 'n'],
+        DAMAGED,
+    ),
+    'test, damaged': (['test', SHAPES, 'flipped.pth'], DAMAGED),
+    'test, onnx damaged': (['test', SHAPES, 'flipped.onnx'], f'flipped.onnx: {UNLIKE}'),
+    'predict, damaged': (['predict', 'flipped.pth', 'images'], DAMAGED),
+    'predict, onnx damaged': (['predict', 'flipped.onnx', 'images'], f'flipped.onnx: {UNLIKE}'),
+    'predict, openvino damaged': (['predict', 'flipped.xml', 'images'], f'flipped.xml: {UNLIKE}'),
+    'predict, safetensors damaged': (['predict', 'flipped.safetensors', 'images'], f'flipped.safetensors: {UNLIKE}'),
+    'export, damaged': (['export', SHAPES, 'flipped.pth', '--format', 'onnx', '--output', 'out.onnx'], DAMAGED),
+    'convert, damaged': (['convert', 'flipped.pth', 'out.pth'], DAMAGED),
     'train --resume': (['train', SHAPES, '--resume', 'evil.pth', '--work-dir', 'new'], 'evil.pth is refused'),
     'train --resume, found': (['train', SHAPES, '--resume', '--work-dir', 'used'], 'none of the 1 checkpoints'),
     'train --backbone-weights': (['train', SHAPES, '--backbone-weights', 'evil.pth', '--work-dir', 'n'], 'evil.pth'),
@@ -84,7 +132,7 @@ CASES = {
 
 
 @pytest.mark.parametrize('case', CASES)
-def test_no_command_runs_what_a_file_holds(folder, case, capsys):
+def test_no_command_uses_what_a_file_holds(folder, case, capsys):
     args, says = CASES[case]
     before = {path for path in folder.rglob('out*') if path.is_file()}
     assert cli.main(args) == 2

@@ -385,6 +385,18 @@ def test_script_imports_nothing_of_torch():
     assert len(results()['annotations']) == 2
 
 
+@pytest.mark.parametrize('locale', [dict(PYTHONIOENCODING='ascii'), dict(LC_ALL='C', PYTHONCOERCECLOCALE='0')], ids=str)
+@pytest.mark.parametrize('source', ['image', 'video'])
+def test_names_that_the_locale_lacks(locale, source):
+    path = grey('ä.png') if source == 'image' else video('é.mp4')
+    args = [sys.executable, ROOT / 'tools' / 'predict.py', 'model.onnx', path, '--out', 'oé', '--threads', '1']
+    environment = {**os.environ, 'PYTHONUTF8': '0', **locale}
+    done = subprocess.run(args, capture_output=True, timeout=60, env=environment)
+    assert (done.returncode, done.stderr) == (0, b'')
+    assert b'could not be read; o\\' in done.stdout
+    assert files('oé') == sorted([path, 'predictions.json'])
+
+
 def test_openvino():
     tiny_model.save_openvino(Path('model.xml'))
     assert main(['model.xml', grey('a.png'), '--threads', '1']) == 0

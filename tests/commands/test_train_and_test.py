@@ -128,7 +128,7 @@ def test_resume_auto_starts_where_there_is_nothing_and_goes_on_where_there_is(tm
 
 
 def test_testing_writes_results_and_pictures(trained, tmp_path):
-    out, pictures = tmp_path / 'results.json', tmp_path / 'pictures'
+    out, pictures = tmp_path / 'results.json', tmp_path / os.fsdecode(b'\xe9')  # of Latin-1, which OpenCV crashes at
     options = ['--work-dir', tmp_path, '--out', out, '--show-dir', pictures, '--score-thr', '0']
     cfg = [f'test_dataloader.{name}' for name in ('dataset.length=3', 'num_workers=0', 'persistent_workers=False')]
     assert evaluate(SHAPES, trained / 'epoch_2.pth', *options, '--cfg-options', *cfg) == 0
@@ -215,6 +215,12 @@ def test_own_data_needs_no_config_editing(tmp_path):
             [SHAPES, '--cfg-options', 'optim_wrapper.optimizer.lr=a'],
             "config's optim_wrapper cannot be built: TypeError",
         ),
+        ([SHAPES, '--cfg-options', 'train_cfg.max_epochs=0'], 'train_cfg.max_epochs must be a whole number from 1 up'),
+        (
+            [SHAPES, '--cfg-options', 'train_cfg.max_epochs=True'],
+            'train_cfg.max_epochs must be a whole number from 1 up',
+        ),
+        ([SHAPES, '--cfg-options', 'train_cfg.val_interval=0'], 'train_cfg.val_interval must be a whole number'),
         ([SHAPES, '--launcher', 'pytorch'], 'RANK is not set'),
         pytest.param(
             [SHAPES, '--launcher', 'slurm'],

@@ -186,6 +186,20 @@ def test_images_are_looked_at(tmp_path, capsys):
     }
     assert cv2.imread(str(tmp_path / 'sizes.png')) is not None
     assert check(capsys, ann)[0] == 0
+    content = changed('annotations', 0, bbox=[0, 0, 10**200, 10**200])
+    content['categories'] = [dict(id=i, name=name) for i, name in enumerate(['\ud800', '$a$ $', '', 'Käse'], 1)]
+    content['images'][0]['file_name'] = 'a\udce9\0.png'
+    ann.write_text(json.dumps(content))
+    code, output = check(capsys, ann, '--plot', tmp_path / 'odd.png')
+    assert code == 2
+    assert cv2.imread(str(tmp_path / 'odd.png')) is not None
+    for says in (
+        r"category 1: name is '\ud800'; it must be a text without lone surrogates",
+        r"file_name is 'a\udce9\x00.png'; it must be",
+        'is beyond any image; no number may be beyond 1e+09 pixels',
+        '\n  \\ud800 ',
+    ):
+        assert says in output.out
     ann.write_text(json.dumps(changed('annotations', 0, bbox=[38, 0, 9, 5])))
     code, output = check(capsys, ann)
     assert code == 1

@@ -2,6 +2,7 @@ import hashlib
 import importlib.util
 import json
 import math
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -236,6 +237,12 @@ def test_written_set_holds_the_images_and_annotations(tmp_path):
     assert sorted(p.name for p in folder.iterdir()) == ['annotations', 'images']
     assert sorted(p.name for p in (folder / 'images').iterdir()) == [f'train_00000{n}.png' for n in (1, 2, 3)]
     np.testing.assert_array_equal(cv2.imread(str(folder / 'images/train_000002.png')), generate(1, 4, SIZE).image)
+
+
+def test_a_folder_named_in_latin_1(tmp_path):
+    folder = tmp_path / os.fsdecode(b'\xe9')  # OpenCV crashes at such names
+    write_coco(folder, 1, 0, SIZE, 'train')
+    assert (folder / 'images' / 'train_000001.png').is_file()
 
 
 def test_one_folder_takes_several_names_but_none_twice(tmp_path):

@@ -1,12 +1,18 @@
+"""Which checkpoint a run goes on from. That a run does so is in tests/commands/test_crashes.py."""
+
 import os
 from types import SimpleNamespace
 
 import pytest
 import torch
+from damage import flip
 
-from mfdet.engine.checkpoint import fit_progress, latest_checkpoint, newest_first, note_saved
+from mfdet.engine.checkpoint import checkpoint_classes, fit_progress, latest_checkpoint, newest_first, note_saved
 from mfdet.engine.loop import IterationCheckpointHook
 from mfdet.errors import InputError
+
+
+WEIGHTS = torch.arange(100.0)
 
 
 def save(folder, name, iteration, epoch, batches=4, seconds=0):
@@ -77,3 +83,36 @@ def test_other_batches_or_processes_are_for_the_end_of_an_epoch():
     other = meta(3, 1)
     assert 'is of a run of 5 epochs of 3 batches' in fit_progress(other, 6, 4, 5, 'a.pth')
     assert other['iter'] == 6
+
+
+def save_weights(folder, number, weights=WEIGHTS):
+    path = folder / f'epoch_{number}.pth'
+    parts = {name: {} for name in ('meta', 'message_hub', 'optimizer', 'param_schedulers')}
+    torch.save(dict(state_dict={'w': weights}, **parts), path)
+    os.utime(path, (number, number))
+    return path
+
+
+def test_a_flipped_bit_and_weights_that_are_not_finite_are_passed_over(tmp_path, capsys):
+    whole = save_weights(tmp_path, 1)
+    save_weights(tmp_path, 2, torch.tensor([0.0, float('nan')]))
+    flipped = save_weights(tmp_path, 3)
+    flip(flipped, flipped.read_bytes().index(WEIGHTS.numpy().tobytes()) + 101)
+    os.utime(flipped, (3, 3))
+    assert latest_checkpoint(tmp_path) == str(whole)
+    first, second = capsys.readouterr().err.splitlines()
+    assert 'epoch_3.pth is damaged: its part epoch_3/data/0 is not as it was written' in first
+    assert "epoch_2.pth: entry 'w' holds NaN or infinity" in second
+    whole.unlink()
+    with pytest.raises(InputError, match='none of the 2 checkpoints'):
+        latest_checkpoint(tmp_path)
+
+
+def test_class_names_must_be_texts():
+    def stored(classes):
+        return dict(meta=dict(dataset_meta=dict(classes=classes)))
+
+    assert checkpoint_classes(stored(['cat', 'Käse 🧀']), 'a.pth') == ['cat', 'Käse 🧀']
+    for wrong in (['cat', '\ud800'], ['cat', 3], 'cat'):
+        with pytest.raises(InputError, match=r'a\.pth: its class names are no list of texts'):
+            checkpoint_classes(stored(wrong), 'a.pth')

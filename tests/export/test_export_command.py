@@ -1,6 +1,7 @@
 """tools/export.py, from checkpoint to files that the runtime and tools/test.py take."""
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import torch
 
 from mfdet.api import load_detector
+from mfdet.checksum import stamp
 from mfdet.commands import export, test
 from mfdet.data.shapes import write_coco
 from mfdet.errors import InputError
@@ -49,6 +51,20 @@ def test_onnx_is_dynamic_standard_and_describes_itself(onnx_file):
     metadata = json.loads({entry.key: entry.value for entry in model.metadata_props}['mfdet'])
     assert metadata['classes'] == ['round', 'long', 'flat']
     assert metadata['resize'] == dict(scale=[128, 96], keep_ratio=True)
+    assert re.fullmatch('mfdet-crc32:[0-9a-f]{8}', metadata['checksum'])  # that it is right, the runtime says
+
+
+@pytest.mark.parametrize('wrong', [np.nan, np.inf])
+def test_weights_that_are_not_finite_do_not_find_nothing(onnx_file, tmp_path, wrong):
+    model = onnx.load(onnx_file)
+    tensor = next(item for item in model.graph.initializer if item.name.endswith('stem.conv.weight'))
+    values = onnx.numpy_helper.to_array(tensor).copy()
+    values[0, 0, 0, 0] = wrong
+    tensor.CopyFrom(onnx.numpy_helper.from_array(values, tensor.name))
+    onnx.save(model, tmp_path / 'wrong.onnx')
+    stamp(tmp_path / 'wrong.onnx')
+    with pytest.raises(InputError, match=r'wrong\.onnx: gives scores or boxes that are not finite'):
+        Detector(tmp_path / 'wrong.onnx')(np.full((90, 120, 3), 99, np.uint8))
 
 
 @pytest.mark.parametrize('shape', [(160, 192), (64, 384), (288, 320)])
@@ -158,6 +174,7 @@ def test_openvino_from_the_same_graph(trained, onnx_file, tmp_path, half, tolera
     metadata = Detector(onnx_file).metadata
     convert_to_openvino(str(onnx_file), metadata, str(tmp_path / 'detector.xml'), half)
     assert sorted(item.name for item in tmp_path.iterdir()) == ['detector.bin', 'detector.xml']
+    assert '&quot;mfdet-crc32:' in (tmp_path / 'detector.xml').read_text()
     detector = Detector(tmp_path / 'detector.xml')
     assert detector.metadata == metadata
     picture = np.random.default_rng(0).integers(256, size=(80, 100, 3), dtype=np.uint8)
@@ -197,6 +214,7 @@ def test_weights_load_back_everywhere(trained, tmp_path):
     stored = read_checkpoint(path)
     assert set(stored['state_dict']) == set(model.state_dict())
     assert stored['meta']['dataset_meta']['classes'] == ['round', 'long', 'flat']
+    assert stored['meta']['mfdet']['checksum'].startswith('mfdet-crc32:')
     picture = np.random.default_rng(0).integers(256, size=(60, 80, 3), dtype=np.uint8)
     by_itself, with_config = load_detector(path)(picture), load_detector(checkpoint, config=config)(picture)
     np.testing.assert_array_equal(by_itself.boxes, with_config.boxes)
