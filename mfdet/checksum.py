@@ -7,6 +7,7 @@ for OpenVINO followed by those of the ``.bin`` file. Files without a checksum pa
 
 import mmap
 import os
+import struct
 import zipfile
 import zlib
 
@@ -55,12 +56,19 @@ def check_archive(path):
             return
         with zipfile.ZipFile(file) as archive:
             entries = archive.infolist()
-            checked = any(entry.CRC for entry in entries)  # torch can be told to leave them out
-            damaged = archive.testzip() if checked else None
-            # Where this bit is set, torch takes an entry for a folder and its tensor for what lay in memory.
-            damaged = damaged or next((entry.filename for entry in entries if entry.external_attr & FOLDER), None)
-    if damaged:
-        raise InputError(f'{path} is damaged: its part {damaged} is not as it was written; copy it again')
+        checked = any(entry.CRC for entry in entries)  # torch can be told to leave them out
+        # In place, which takes two thirds of the time of ZipFile.testzip: loading must not become a tenth slower.
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content, memoryview(content) as view:
+            for entry in entries:
+                lengths = content[entry.header_offset + 26 : entry.header_offset + 30]  # of the name and what follows
+                start = entry.header_offset + 30 + sum(struct.unpack('<HH', lengths))
+                with view[start : start + entry.compress_size] as part:
+                    right = len(part) == entry.file_size and (not checked or zlib.crc32(part) == entry.CRC)
+                # Where the bit for folders is set, torch takes a tensor for what happens to lie in memory.
+                if not right or entry.compress_type != zipfile.ZIP_STORED or entry.external_attr & FOLDER:
+                    raise InputError(
+                        f'{path} is damaged: its part {entry.filename} is not as it was written; copy it again'
+                    )
 
 
 def _read(path):

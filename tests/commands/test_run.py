@@ -50,6 +50,7 @@ def test_missing_packages_are_named(monkeypatch):
         'convert_weights',
         'dev/make_shapes',
         'dev/subset_coco',
+        'dev/benchmark_checksum',
         'dev/benchmark_nms',
         'dev/exit_test',
     ],

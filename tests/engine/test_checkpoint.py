@@ -11,7 +11,6 @@ from mfdet.engine.checkpoint import checkpoint_classes, fit_progress, latest_che
 from mfdet.engine.loop import IterationCheckpointHook
 from mfdet.errors import InputError
 
-
 WEIGHTS = torch.arange(100.0)
 
 

@@ -54,17 +54,16 @@ def test_onnx_is_dynamic_standard_and_describes_itself(onnx_file):
     assert re.fullmatch('mfdet-crc32:[0-9a-f]{8}', metadata['checksum'])  # that it is right, the runtime says
 
 
-@pytest.mark.parametrize('wrong', [np.nan, np.inf])
-def test_weights_that_are_not_finite_do_not_find_nothing(onnx_file, tmp_path, wrong):
+def test_weights_that_are_not_finite_do_not_find_nothing(onnx_file, tmp_path):
     model = onnx.load(onnx_file)
     tensor = next(item for item in model.graph.initializer if item.name.endswith('stem.conv.weight'))
     values = onnx.numpy_helper.to_array(tensor).copy()
-    values[0, 0, 0, 0] = wrong
+    values[0, 0, 0, 0] = np.nan
     tensor.CopyFrom(onnx.numpy_helper.from_array(values, tensor.name))
-    onnx.save(model, tmp_path / 'wrong.onnx')
-    stamp(tmp_path / 'wrong.onnx')
-    with pytest.raises(InputError, match=r'wrong\.onnx: gives scores or boxes that are not finite'):
-        Detector(tmp_path / 'wrong.onnx')(np.full((90, 120, 3), 99, np.uint8))
+    onnx.save(model, tmp_path / 'nan.onnx')
+    stamp(tmp_path / 'nan.onnx')
+    with pytest.raises(InputError, match=r'nan\.onnx: gives scores or boxes that are not finite'):
+        Detector(tmp_path / 'nan.onnx')(np.full((90, 120, 3), 99, np.uint8))
 
 
 @pytest.mark.parametrize('shape', [(160, 192), (64, 384), (288, 320)])
