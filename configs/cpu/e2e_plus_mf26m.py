@@ -6,3 +6,4 @@ _base_ = [
     '../_base_/runtime/default.py',
 ]
 optim_wrapper = dict(clip_grad=dict(max_norm=1.0))
+custom_hooks = [dict(type='PlainCheckpointHook'), dict(type='ReportHook'), dict(type='PowerEMAHook')]

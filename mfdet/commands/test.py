@@ -55,6 +55,7 @@ def build_config(args, results_dir):
     from mfdet.engine.checkpoint import checkpoint_classes
     from mfdet.engine.config import check_data, evaluators_of, load_config, set_classes, set_data
     from mfdet.engine.exported_model import exported_config
+    from mfdet.models.training_aids import drop_aids
     from mfdet.weights import read_checkpoint
 
     config = load_config(args.config, args.cfg_options)
@@ -84,6 +85,7 @@ def build_config(args, results_dir):
     if backend == 'torch':
         config.load_from = args.checkpoint
         config.model.backbone.pop('init_cfg', None)  # the checkpoint holds all weights, averaged if they were
+        drop_aids(config.model)
         config.custom_hooks = [hook for hook in config.get('custom_hooks', []) if 'EMA' not in hook.type]
     for evaluator in evaluators_of(config, 'test'):
         evaluator.classwise = True

@@ -18,6 +18,7 @@ from mmengine.runner.checkpoint import CheckpointLoader
 
 from mfdet.engine.plain_config import plain_config, to_plain
 from mfdet.errors import InputError
+from mfdet.models.training_aids import without_aids
 from mfdet.values import is_text
 from mfdet.weights import check_finite, check_state_dict, read_checkpoint, state_dict_of
 
@@ -85,8 +86,9 @@ class PlainCheckpointHook(Hook):
 
     def before_save_checkpoint(self, runner, checkpoint):
         """Replace what needs unpickling in ``checkpoint`` by plain containers."""
-        if 'optimizer' not in checkpoint:  # the best, for use: only a training goes on from the other weights
+        if 'optimizer' not in checkpoint:  # the best, for use: only a training needs what else there is
             checkpoint.pop('ema_state_dict', None)
+            checkpoint['state_dict'] = without_aids(checkpoint['state_dict'])
         hub = checkpoint['message_hub']
         hub['log_scalars'] = {
             name: [values.tolist() for values in buffer.data] for name, buffer in hub['log_scalars'].items()
@@ -112,7 +114,10 @@ class PlainCheckpointHook(Hook):
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         if runner.cfg.get('resume'):
             check_classes(checkpoint_classes(checkpoint, source), runner.train_dataloader.dataset, source)
-        check_state_dict(state_dict_of(checkpoint, source), model.state_dict(), source, 'the model of this config')
+        weights = state_dict_of(checkpoint, source)
+        if not runner.cfg.get('resume'):
+            weights = checkpoint['state_dict'] = without_aids(weights)
+        check_state_dict(weights, model.state_dict(), source, 'the model of this config')
         if runner.cfg.get('resume'):
             progress = fit_progress(checkpoint['meta'], *schedule_of(runner), source)
             if progress:

@@ -10,6 +10,7 @@ from mfdet.engine.checkpoint import checkpoint_classes
 from mfdet.engine.config import dataset_of, load_config, set_num_classes
 from mfdet.engine.plain_config import stored_config
 from mfdet.errors import InputError
+from mfdet.models.training_aids import drop_aids, without_aids
 from mfdet.weights import check_state_dict, convert_official, is_official, read_checkpoint, state_dict_of
 
 
@@ -35,6 +36,7 @@ def load_model(config_file, path, options=None):
         set_num_classes(config.model, len(classes))
     if config.model.get('backbone'):
         config.model.backbone.pop('init_cfg', None)  # the checkpoint holds all weights
+    drop_aids(config.model)
     init_default_scope(config.get('default_scope', 'mmdet'))
     try:
         model = MODELS.build(copy.deepcopy(config.model))  # mmdet writes into what it builds
@@ -43,7 +45,7 @@ def load_model(config_file, path, options=None):
     except Exception as error:  # a config may be wrong in any way
         source = config_file or f'the config in {path}'
         raise InputError(f'{source}: its model cannot be built: {type(error).__name__}: {error}') from error
-    weights = state_dict_of(checkpoint, path)
+    weights = without_aids(state_dict_of(checkpoint, path))
     if is_official(weights):
         weights = convert_official(weights)
     check_state_dict(weights, model.state_dict(), path, f'the model of {config_file or "its own config"}')

@@ -9,6 +9,7 @@ from mmengine.config import Config
 
 from mfdet.engine.config import dataset_of
 from mfdet.errors import InputError
+from mfdet.models.training_aids import drop_aids
 
 # What may be built, by the name of the entry. A registry imports a module for a name that it does not know, so each of
 # these must stand where its registry knows it.
@@ -41,10 +42,11 @@ def to_plain(value):
 
 
 def plain_config(config):
-    """Return model and test pipeline of a config as plain data, without what names pretrained weights."""
+    """Return model and test pipeline of a config as plain data, without training aids and names of weights."""
     model = to_plain(config.model.to_dict())
     model['backbone'].pop('init_cfg', None)
     model.pop('train_cfg', None)
+    drop_aids(model)
     pipeline = dataset_of(config.test_dataloader).pipeline if config.get('test_dataloader') else []
     return dict(model=model, pipeline=[to_plain(step.to_dict()) for step in pipeline])
 

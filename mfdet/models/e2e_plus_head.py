@@ -1,5 +1,7 @@
 """Head of E2E-MF+, beyond the paper: the end-to-end head for little data and short trainings."""
 
+import warnings
+
 import torch
 from mmdet.models.layers import inverse_sigmoid
 from mmdet.registry import MODELS
@@ -8,7 +10,7 @@ from torch import nn
 from mfdet.errors import InputError
 from mfdet.layers.box_sampling import BoxSampling
 from mfdet.layers.position import place_code
-from mfdet.models.e2e_head import RARE, MobileFormerHead, image_sizes, scales_of
+from mfdet.models.e2e_head import RARE, MobileFormerHead, scales_of
 from mfdet.models.query_selection import QuerySelection
 
 
@@ -18,18 +20,20 @@ class MobileFormerPlusHead(MobileFormerHead):
 
     What differs from :class:`MobileFormerHead`, whose learned queries need long to find out which object is whose:
 
-    - queries are the best cells of a small pyramid of maps, with their boxes and scores (:class:`QuerySelection`); many
-      cells of an object learn together, as in dense detectors;
+    - queries are the best-scored cells of a small pyramid of maps (:class:`QuerySelection`), with their boxes;
     - after each block a query moves its box, the next block starts from there, and its position part is the code of
       that box (iterative refinement: Deformable DETR, Zhu et al., ICLR 2021);
-    - before each block a query looks at the map inside its box (:class:`mfdet.layers.BoxSampling`);
-    - scores are those of the cells plus what the blocks say, who have to learn which of several queries is to speak for
-      an object, not what objects are. Queries are matched one to one, so there is no NMS.
+    - before each block a query looks at the map inside its box (:class:`mfdet.layers.BoxSampling`).
+
+    The scores of cells are trained like those of queries, one cell for each object: no NMS is needed here either.
 
     Args:
         num_classes: number of classes K.
         in_channels: channels of the backbone's maps, fine to coarse.
-        pyramid_channels: channels of the pyramid.
+        pyramid_channels: channels of the pyramid, divisible by 8.
+        cell_size: side of the box that a cell starts from, in cells; smaller for small objects.
+        dense_aid: a dense head of mmdet on the pyramid, such as ATSSHead, whose losses train the maps as well; it is no
+            part of the trained model, see :mod:`mfdet.models.training_aids`. None for none.
         others: of :class:`MobileFormerHead`; ``refine_positions`` is not among them.
 
     Raises:
@@ -38,10 +42,12 @@ class MobileFormerPlusHead(MobileFormerHead):
 
     code_gain = 4.0
 
-    def __init__(self, num_classes, in_channels, pyramid_channels=64, **others):
+    def __init__(self, num_classes, in_channels, pyramid_channels=64, cell_size=4.0, dense_aid=None, **others):
         if 'refine_positions' in others:
             raise InputError('refine_positions: positions follow the boxes here; leave it out')
-        self._selection = dict(in_channels=in_channels[::-1], channels=pyramid_channels, num_classes=num_classes)
+        self._selection = dict(
+            in_channels=in_channels[::-1], channels=pyramid_channels, num_classes=num_classes, cell_size=cell_size
+        )
         widths = [pyramid_channels] * len(in_channels)
         super().__init__(num_classes, widths, refine_positions=False, **others)
         if not self.loss_cls.use_sigmoid:
@@ -49,6 +55,9 @@ class MobileFormerPlusHead(MobileFormerHead):
                 'loss_cls must be a MatchabilityAwareLoss here, as cells have no no-object; '
                 f'got {others.get("loss_cls")}'
             )
+        with warnings.catch_warnings():  # ATSSHead warns of mmdet's own names
+            warnings.simplefilter('ignore')
+            self.dense_aid = MODELS.build(dense_aid) if dense_aid else None
 
     def _build_queries(self):
         dim = self.embed_dims
@@ -65,10 +74,6 @@ class MobileFormerPlusHead(MobileFormerHead):
         for layer in (self.selection.classify, self.selection.regress):
             nn.init.normal_(layer.weight, std=0.01)
 
-    def _reset_scores(self):
-        nn.init.zeros_(self.fc_cls.weight)  # at first, the cells' scores as they are
-        nn.init.zeros_(self.fc_cls.bias)
-
     def positions(self, boxes):
         """Return the position part (B, M, d) of queries with boxes (B, M, 4): the codes of centre and size."""
         centres, sizes = (place_code(part, self.embed_dims) for part in boxes.split(2, -1))
@@ -81,7 +86,7 @@ class MobileFormerPlusHead(MobileFormerHead):
         logits, boxes = self.run_blocks(maps, scales, *self.selection(self.selection.cells(maps, scales)))
         return (logits, boxes) if all_blocks else (logits[-1:], boxes[-1:])
 
-    def run_blocks(self, maps, scales, features, boxes, logits):
+    def run_blocks(self, maps, scales, features, boxes):
         """Run the queries through the blocks.
 
         Args:
@@ -89,7 +94,6 @@ class MobileFormerPlusHead(MobileFormerHead):
             scales: of :func:`mfdet.models.e2e_head.scales_of`.
             features: queries (B, M, d).
             boxes: where they start, (B, M, 4) normalised (cx, cy, w, h).
-            logits: their scores at the start, (B, M, K).
 
         Returns:
             Class logits (L, B, M, K) and boxes (L, B, M, 4) after each block.
@@ -108,10 +112,10 @@ class MobileFormerPlusHead(MobileFormerHead):
                 boxes = (self.fc_reg(features + positions) + inverse_sigmoid(boxes, eps=1e-4)).sigmoid()
                 hidden.append(features)
                 refined.append(boxes)
-        return self.fc_cls(torch.stack(hidden)) + logits.detach(), torch.stack(refined)
+        return self.fc_cls(torch.stack(hidden)), torch.stack(refined)
 
     def loss(self, feats, batch_data_samples, valid=None):
-        """Compute the losses of every block, and those of the cells (``cells.``).
+        """Compute the losses of every block, of the cells (``cells.``) and of the training aid (``dense.``).
 
         Arguments and results otherwise as of :class:`MobileFormerHead`.
         """
@@ -122,8 +126,9 @@ class MobileFormerPlusHead(MobileFormerHead):
         objects = [sample.gt_instances for sample in batch_data_samples]
         metas = [sample.metainfo for sample in batch_data_samples]
         losses = self.loss_by_feat(*outputs, objects, metas)
-        sizes = image_sizes(metas, cells.logits)
-        pairs = self.selection.pairs(cells, objects, sizes)
-        boxes = cells.references.float().sigmoid()
-        of_cells = self.loss_of_pairs(cells.logits[None].float(), boxes[None], objects, sizes, pairs)
-        return losses | {f'cells.{name}': loss for name, loss in of_cells.items()}
+        of_cells = self.loss_by_feat(cells.logits[None], cells.references.sigmoid()[None], objects, metas)
+        losses.update({f'cells.{name}': loss for name, loss in of_cells.items()})
+        if self.dense_aid is not None:
+            of_aid = self.dense_aid.loss(maps[::-1], batch_data_samples)
+            losses.update({f'dense.{name}': loss for name, loss in of_aid.items()})
+        return losses

@@ -15,10 +15,10 @@ WEIGHTS = torch.arange(100.0)
 
 
 def save(folder, name, iteration, epoch, batches=4, seconds=0):
-    """Save a checkpoint without weights, of the time ``seconds``."""
+    """Save a checkpoint of the time ``seconds``."""
     meta = dict(iter=iteration, epoch=epoch, mfdet=dict(batches_per_epoch=batches))
-    others = ('state_dict', 'message_hub', 'optimizer', 'param_schedulers')
-    torch.save(dict(meta=meta, **{part: {} for part in others}), folder / name)
+    others = {part: {} for part in ('message_hub', 'optimizer', 'param_schedulers')}
+    torch.save(dict(meta=meta, state_dict=dict(w=WEIGHTS), **others), folder / name)
     os.utime(folder / name, (seconds, seconds))
 
 

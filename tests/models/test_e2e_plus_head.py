@@ -4,12 +4,24 @@ from head_inputs import make_feats, make_padded, make_samples
 
 from mfdet.errors import InputError
 from mfdet.models import MobileFormerPlusHead
-from mfdet.models.e2e_head import scales_of
 
 SMALL = dict(
     num_classes=5, in_channels=[8, 12, 16], channels=[32, 24, 16], num_blocks=[2, 1, 1], query_dim=32, num_queries=12,
     expand_ratio=2, pyramid_channels=16, loss_cls=dict(type='MatchabilityAwareLoss'),
 )  # fmt: skip
+AID = dict(
+    type='ATSSHead',
+    num_classes=5,
+    in_channels=16,
+    feat_channels=16,
+    stacked_convs=1,
+    loss_bbox=dict(type='GIoULoss', loss_weight=2.0),
+    norm_cfg=dict(type='BN'),
+    anchor_generator=dict(
+        type='AnchorGenerator', ratios=[1.0], octave_base_scale=4, scales_per_octave=1, strides=[8, 16, 32]
+    ),
+    train_cfg=dict(assigner=dict(type='ATSSAssigner', topk=9), allowed_border=-1, pos_weight=-1, debug=False),
+)
 
 
 def make_head(**options):
@@ -38,27 +50,26 @@ def test_any_size(height, width):
 
 
 @pytest.mark.parametrize('counts', [(3, 2), (0, 0)])
-@pytest.mark.parametrize('options', [{}, dict(num_blocks=[2, 0, 1])], ids=str)
+@pytest.mark.parametrize('options', [{}, dict(dense_aid=AID), dict(num_blocks=[2, 0, 1])], ids=['plain', 'aid', 'gap'])
 def test_every_parameter_is_trained(options, counts):
     head = make_head(**options).train()
-    losses = head.loss(make_feats(64, 96), make_samples(counts))
+    samples = make_samples(counts)
+    for sample in samples:
+        sample.set_metainfo(dict(pad_shape=sample.img_shape))
+    losses = head.loss(make_feats(64, 96), samples)
     depth = sum(options.get('num_blocks', SMALL['num_blocks']))
-    assert len(losses) == 3 * (depth + 1)  # the blocks and the cells
-    sum(losses.values()).backward()
+    own = [name for name in losses if not name.startswith('dense.')]
+    assert len(own) == 3 * (depth + 1)  # the blocks and the cells
+    sum(sum(loss) if isinstance(loss, list) else loss for loss in losses.values()).backward()
     assert [name for name, parameter in head.named_parameters() if parameter.grad is None] == []
 
 
-def test_queries_start_with_the_scores_of_their_cells():
-    torch.manual_seed(0)
-    head = MobileFormerPlusHead(**SMALL).eval()
-    feats = make_feats(64, 96)
-    scales = scales_of(feats, None)
-    with torch.no_grad():
-        cells = head.selection.cells(head.selection.maps(scales), scales)
-        logits, _ = head(feats, all_blocks=True)
-    for block in logits:
-        torch.testing.assert_close(block, head.selection(cells)[2])
-    assert logits.sigmoid().mean() < 0.1
+def test_the_aid_changes_nothing_of_what_is_found():
+    plain, aided = make_head().eval(), make_head(dense_aid=AID).eval()
+    weights = {name: value for name, value in aided.state_dict().items() if not name.startswith('dense_aid.')}
+    plain.load_state_dict(weights)
+    for a, b in zip(plain(make_feats(64, 96)), aided(make_feats(64, 96)), strict=True):
+        assert torch.equal(a, b)
 
 
 def test_boxes_start_on_those_of_the_cells_and_are_refined_from_block_to_block():
@@ -98,6 +109,13 @@ def test_padding_changes_no_query_of_an_image_with_fewer_cells_than_queries():
     with torch.no_grad():
         for a, e in zip(head(tuple(batch), valid), head(alone), strict=True):
             torch.testing.assert_close(a.sort(2).values, e.sort(2).values, atol=1e-4, rtol=1e-4)
+
+
+def test_scores_start_low():
+    torch.manual_seed(0)
+    head = MobileFormerPlusHead(**SMALL).eval()
+    with torch.no_grad():
+        assert head(make_feats(64, 96))[0].sigmoid().mean() < 0.1
 
 
 def test_it_learns_one_image():
