@@ -245,7 +245,7 @@ def video_writer(path, rate):
         yield write
         writer.release()
         # OpenCV does not say that a disk is full.
-        if part and (there := int(cv2.VideoCapture(part).get(cv2.CAP_PROP_FRAME_COUNT))) < frames:
+        if part and (there := int(cv2.VideoCapture(os.fsencode(part)).get(cv2.CAP_PROP_FRAME_COUNT))) < frames:
             raise InputError(f'{path}: {there} of {frames} frames could be written; is the disk full?')
 
 

@@ -78,6 +78,8 @@ def make_files():
     os.makedirs('yolo/labels')
     Path('yolo/data.yaml').write_text('names: !!python/object/apply:os.mkdir [ran]\n')
     os.makedirs('voc/Annotations')
+    os.makedirs('voc/JPEGImages')
+    Path('voc/JPEGImages/1.jpg').touch()
     laughs = ''.join(f'<!ENTITY a{i} "{f"&a{i - 1};" * 10}">' for i in range(1, 12))
     text = f'<!DOCTYPE x [<!ENTITY a0 "ha">{laughs}]><annotation><filename>&a11;</filename></annotation>'
     Path('voc/Annotations/1.xml').write_text(text)
