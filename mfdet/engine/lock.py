@@ -44,7 +44,7 @@ def locked(folder):
         file = _open_locked(path, folder)
     except OSError as error:
         raise InputError(f'{path}: cannot be locked: {error.strerror}; name another --work-dir') from error
-    done = threading.Event()
+    mine, done = _read(file), threading.Event()
     heart = threading.Thread(target=_beat, args=(path, done), daemon=True)
     try:
         heart.start()
@@ -54,7 +54,7 @@ def locked(folder):
         done.set()
         heart.join()
         with contextlib.suppress(OSError):  # a network folder may have gone
-            if _same(file, path):
+            if _same(file, path) and _read(file) == mine:
                 os.remove(path)
         os.close(file)
 
@@ -77,7 +77,11 @@ def _open_locked(path, folder):
             if not new and not (free and holder.get('machine') == machine()):
                 _watch(path, file, folder, holder)
             if _same(file, path):
-                _write(file)
+                try:
+                    _write(file)
+                except OSError:  # the disk is full
+                    os.remove(path)
+                    raise
                 if not new:
                     print(f'warning: {_named(holder)} did not end by itself; its lock is taken over', file=sys.stderr)
                 return file

@@ -1,5 +1,6 @@
 """Two trainings that want one work directory, on one machine and as if on two."""
 
+import errno
 import json
 import os
 import signal
@@ -79,7 +80,7 @@ def test_the_signs_of_life_of_another_machine_are_heeded(quick, tmp_path, monkey
         monkeypatch.setattr(lock, 'fcntl', None)
     path = leave_lock(tmp_path, machine='another')
     done = threading.Event()
-    heart = threading.Thread(target=lock._beat, args=(path, done))
+    heart = threading.Thread(target=lock._beat, args=(path, done), daemon=True)
     heart.start()
     named = r'process 7 on far, begun at 2020-01-01 00:00:00, which is still at work'
     with pytest.raises(InputError, match=named), lock.locked(tmp_path):
@@ -124,3 +125,19 @@ def test_a_lock_that_cannot_be_opened_is_named(tmp_path):
     (tmp_path / lock.NAME).mkdir()
     with pytest.raises(InputError, match=r'\.lock: cannot be locked: Is a directory'), lock.locked(tmp_path):
         pass
+
+
+def test_a_full_disk_is_said_and_leaves_no_lock(tmp_path, monkeypatch):
+    def full(file, data, offset):
+        raise OSError(errno.ENOSPC, 'No space left on device')
+
+    monkeypatch.setattr(os, 'pwrite', full)
+    with pytest.raises(InputError, match=r'\.lock: cannot be locked: No space left on device'), lock.locked(tmp_path):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lock_that_another_has_taken_over_stays(tmp_path):
+    with lock.locked(tmp_path):
+        path = leave_lock(tmp_path, machine='another')
+    assert json.loads(path.read_text())['host'] == 'far'
