@@ -142,7 +142,7 @@ def check_annotations(content, path):
                     ERROR,
                     f'{entry} {item.get("id")}',
                     f'{field} is {name!r}',
-                    'it must be a text without lone surrogates',
+                    'it must be a text without lone surrogates or nulls',
                 )
             elif name in names:
                 found(ERROR, f'{entry} {item.get("id")}', f'{field} {name!r} is there twice', 'they must differ')

@@ -13,8 +13,8 @@ from mfdet.errors import InputError
 
 # Training scripts like to store their parsed options. A Namespace only holds attributes, so reading one is harmless.
 torch.serialization.add_safe_globals([argparse.Namespace])
-FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
-DTYPES = (*FLOATS, torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
+FLOATS = {torch.float16, torch.bfloat16, torch.float32, torch.float64}
+INTEGERS = {torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64}
 
 
 def read_checkpoint(path, map_location='cpu'):
@@ -84,7 +84,7 @@ def _kind(value):
         return 'sparse or nested tensor'
     if value.is_meta:
         return 'tensor without data'
-    return None if value.dtype in DTYPES else f'tensor of {value.dtype}'
+    return None if value.dtype in FLOATS | INTEGERS else f'tensor of {value.dtype}'
 
 
 def state_dict_of(checkpoint, path):
