@@ -23,7 +23,8 @@ class MobileFormerPlusHead(MobileFormerHead):
     - queries are the best-scored cells of a small pyramid of maps (:class:`QuerySelection`), with their boxes;
     - after each block a query moves its box, the next block starts from there, and its position part is the code of
       that box (iterative refinement: Deformable DETR, Zhu et al., ICLR 2021);
-    - before each block a query looks at the map inside its box (:class:`mfdet.layers.BoxSampling`).
+    - before each block a query looks at the map inside its box (:class:`mfdet.layers.BoxSampling`);
+    - its score is that of its cell plus what the blocks say.
 
     The scores of cells are trained like those of queries, one cell for each object: no NMS is needed here either.
 
@@ -74,6 +75,10 @@ class MobileFormerPlusHead(MobileFormerHead):
         for layer in (self.selection.classify, self.selection.regress):
             nn.init.normal_(layer.weight, std=0.01)
 
+    def _reset_scores(self):
+        nn.init.zeros_(self.fc_cls.weight)  # at first, the cells' scores as they are
+        nn.init.zeros_(self.fc_cls.bias)
+
     def positions(self, boxes):
         """Return the position part (B, M, d) of queries with boxes (B, M, 4): the codes of centre and size."""
         centres, sizes = (place_code(part, self.embed_dims) for part in boxes.split(2, -1))
@@ -86,7 +91,7 @@ class MobileFormerPlusHead(MobileFormerHead):
         logits, boxes = self.run_blocks(maps, scales, *self.selection(self.selection.cells(maps, scales)))
         return (logits, boxes) if all_blocks else (logits[-1:], boxes[-1:])
 
-    def run_blocks(self, maps, scales, features, boxes):
+    def run_blocks(self, maps, scales, features, boxes, logits):
         """Run the queries through the blocks.
 
         Args:
@@ -94,6 +99,7 @@ class MobileFormerPlusHead(MobileFormerHead):
             scales: of :func:`mfdet.models.e2e_head.scales_of`.
             features: queries (B, M, d).
             boxes: where they start, (B, M, 4) normalised (cx, cy, w, h).
+            logits: of their cells, (B, M, K).
 
         Returns:
             Class logits (L, B, M, K) and boxes (L, B, M, 4) after each block.
@@ -112,7 +118,7 @@ class MobileFormerPlusHead(MobileFormerHead):
                 boxes = (self.fc_reg(features + positions) + inverse_sigmoid(boxes, eps=1e-4)).sigmoid()
                 hidden.append(features)
                 refined.append(boxes)
-        return self.fc_cls(torch.stack(hidden)), torch.stack(refined)
+        return logits.detach() + self.fc_cls(torch.stack(hidden)), torch.stack(refined)
 
     def loss(self, feats, batch_data_samples, valid=None):
         """Compute the losses of every block, of the cells (``cells.``) and of the training aid (``dense.``).

@@ -89,8 +89,10 @@ class QuerySelection(nn.Module):
         return torch.cat([*centres, size], 1).clamp(0.005, 0.995).logit().to(x.dtype)
 
     def forward(self, cells):
-        """Take the M best of the cells: their features as queries (B, M, d), and their boxes (B, M, 4), normalised."""
+        """Take the M best of the cells: as queries (B, M, d), their boxes (B, M, 4), normalised, and logits."""
         best = cells.logits.amax(-1).topk(self.num_queries).indices[..., None]
-        features = cells.features.gather(1, best.expand(-1, -1, cells.features.shape[-1]))
-        references = cells.references.gather(1, best.expand(-1, -1, 4))
-        return self.norm(self.query(features)), references.sigmoid()
+
+        def taken(x):
+            return x.gather(1, best.expand(-1, -1, x.shape[-1]))
+
+        return self.norm(self.query(taken(cells.features))), taken(cells.references).sigmoid(), taken(cells.logits)

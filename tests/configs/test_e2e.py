@@ -53,3 +53,13 @@ def test_the_short_schedule_drops_the_rate_for_its_last_third():
     assert config.train_cfg.max_epochs == 50
     assert config.param_scheduler[-1].milestones == [33]
     assert config.optim_wrapper.optimizer.lr == 1e-4
+
+
+@pytest.mark.parametrize(
+    'path', sorted(CONFIGS.glob('*/e2e_plus_*.py')), ids=lambda path: f'{path.parent.name}-{path.stem}'
+)
+def test_the_plus_family_for_little_data_averages_its_weights(path):
+    config = Config.fromfile(path)
+    assert config.model.bbox_head.type == 'MobileFormerPlusHead'
+    assert [hook.type for hook in config.custom_hooks] == ['PlainCheckpointHook', 'ReportHook', 'PowerEMAHook']
+    assert config.model.bbox_head.dense_aid.in_channels == config.model.bbox_head.pyramid_channels

@@ -4,6 +4,7 @@ from head_inputs import make_feats, make_padded, make_samples
 
 from mfdet.errors import InputError
 from mfdet.models import MobileFormerPlusHead
+from mfdet.models.e2e_head import scales_of
 
 SMALL = dict(
     num_classes=5, in_channels=[8, 12, 16], channels=[32, 24, 16], num_blocks=[2, 1, 1], query_dim=32, num_queries=12,
@@ -111,11 +112,17 @@ def test_padding_changes_no_query_of_an_image_with_fewer_cells_than_queries():
             torch.testing.assert_close(a.sort(2).values, e.sort(2).values, atol=1e-4, rtol=1e-4)
 
 
-def test_scores_start_low():
+def test_queries_start_with_the_scores_of_their_cells():
     torch.manual_seed(0)
     head = MobileFormerPlusHead(**SMALL).eval()
+    feats = make_feats(64, 96)
+    scales = scales_of(feats, None)
     with torch.no_grad():
-        assert head(make_feats(64, 96))[0].sigmoid().mean() < 0.1
+        cells = head.selection.cells(head.selection.maps(scales), scales)
+        logits, _ = head(feats, all_blocks=True)
+    for block in logits:
+        torch.testing.assert_close(block, head.selection(cells)[2])
+    assert logits.sigmoid().mean() < 0.1
 
 
 def test_it_learns_one_image():

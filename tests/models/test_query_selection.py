@@ -35,17 +35,18 @@ def test_the_best_cells_become_queries(selection):
     feats = tuple(torch.randn(1, c, 8 // s, 12 // s) for c, s in ((8, 1), (12, 2), (16, 4)))
     scales = scales_of(feats, None)
     cells = selection.cells(selection.maps(scales), scales)
-    queries, boxes = selection(cells)
+    queries, boxes, logits = selection(cells)
     assert queries.shape == (1, 5, 8)
     best = cells.logits[0].amax(-1).argsort(descending=True)[:5]
     torch.testing.assert_close(boxes[0], cells.references[0, best].sigmoid())
+    torch.testing.assert_close(logits[0], cells.logits[0, best])
     torch.testing.assert_close(queries[0], selection.norm(selection.query(cells.features[0, best])))
 
 
 def test_an_image_with_fewer_cells_than_queries(selection):
     feats = tuple(torch.randn(1, c, 1, 1) for c in (8, 12, 16))
     scales = scales_of(feats, None)
-    queries, boxes = selection(selection.cells(selection.maps(scales), scales))
+    queries, boxes, _ = selection(selection.cells(selection.maps(scales), scales))
     assert queries.shape == (1, 5, 8)
     assert queries.isfinite().all()
     torch.testing.assert_close(boxes[0, 3:], torch.full((2, 4), 0.5))

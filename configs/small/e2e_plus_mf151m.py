@@ -1,0 +1,15 @@
+# E2E-MF+ with Mobile-Former-151M at 320 px, from scratch, for a few hundred images of one's own; not yet measured.
+_base_ = [
+    '../_base_/models/e2e_plus_mf.py',
+    '../_base_/datasets/small_detection.py',
+    '../_base_/schedules/schedule_scratch.py',
+    '../_base_/runtime/default.py',
+]
+model = dict(
+    backbone=dict(arch='151m'),
+    bbox_head=dict(
+        in_channels=[32, 88, 128], channels=[176, 128, 40], num_blocks=[2, 2, 2], expand_ratio=4, cell_size=2.0
+    ),
+)
+optim_wrapper = dict(clip_grad=dict(max_norm=1.0))
+custom_hooks = [dict(type='PlainCheckpointHook'), dict(type='ReportHook'), dict(type='PowerEMAHook')]
