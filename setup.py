@@ -36,7 +36,15 @@ setup(
         'faster': ['faster-coco-eval>=1.6'],
         'export': EXPORT,
         'openvino': ['openvino>=2024.6'],
-        'dev': [*EXPORT, 'openvino>=2024.6', 'faster-coco-eval>=1.6', 'hypothesis>=6.100', 'pytest>=8', 'ruff>=0.9'],
+        'dev': [
+            *EXPORT,
+            'openvino>=2024.6',
+            'faster-coco-eval>=1.6',
+            'hypothesis>=6.100',
+            'pytest>=8',
+            'pytest-xdist>=3.6',
+            'ruff>=0.9',
+        ],
     },
     entry_points={'console_scripts': ['mfdet = mfdet.cli:main']},
 )
