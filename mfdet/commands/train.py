@@ -172,7 +172,10 @@ def log_data(runner, counts):
         runner: of the training; data that is in no file is counted in its data sets.
         counts: of :func:`mfdet.engine.config.check_training_annotations`.
     """
-    from mfdet.data.check import compare_counts, count_items
+    from mmengine.model import is_model_wrapper
+
+    from mfdet.data.check import compare_counts, count_items, fit_warnings
+    from mfdet.engine.config import longer_side
 
     splits = [('train', runner.train_dataloader)]
     if runner.val_loop is not None:
@@ -181,7 +184,10 @@ def log_data(runner, counts):
     for split, count in counts.items():
         runner.logger.info(f'{dict(train="Training", val="Validation")[split]}: {count}')
     classes = runner.train_dataloader.dataset.metainfo['classes']
-    for warning in compare_counts(counts['train'], counts.get('val'), classes):
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    cell = min(getattr(model.backbone, 'out_strides', [8]))
+    fit = fit_warnings(counts['train'], getattr(model.bbox_head, 'num_queries', None), cell, longer_side(runner.cfg))
+    for warning in [*compare_counts(counts['train'], counts.get('val'), classes), *fit]:
         runner.logger.warning(warning)
 
 

@@ -275,12 +275,16 @@ class Counts:
         with_objects: how many of them have objects.
         objects: number of objects of each class, by name in the order of the labels, then of classes that the model
             does not know. Crowds do not count.
+        most: most objects in an image.
+        sides: √area of the objects over the longer side of their image, where both are known.
     """
 
     source: str
     images: int
     with_objects: int
     objects: dict
+    most: int = 0
+    sides: list = dataclasses.field(default_factory=list, compare=False)
 
     def __str__(self):
         known = ', '.join(f'{name} {count}' for name, count in self.objects.items())
@@ -300,14 +304,21 @@ def count_objects(content, source, classes=None):
     """
     names = {item['id']: item.get('name') for item in content['categories'] if isinstance(item.get('id'), int | str)}
     known = classes if classes is not None else [names[i] for i in sorted(names, key=lambda i: (isinstance(i, str), i))]
-    objects, used = collections.Counter(dict.fromkeys(known, 0)), set()
+    longer = {
+        item['id']: max(item['width'], item['height'])
+        for item in content['images']
+        if all(is_id(item.get(field)) and item[field] > 0 for field in ('id', 'width', 'height'))
+    }
+    objects, used, sides = collections.Counter(dict.fromkeys(known, 0)), collections.Counter(), []
     for item in content['annotations']:
-        category, image = item.get('category_id'), item.get('image_id')
+        category, image, box = item.get('category_id'), item.get('image_id'), item.get('bbox')
         if isinstance(category, int | str) and category in names and not item.get('iscrowd'):
             objects[names[category]] += 1
             if isinstance(image, int | str):
-                used.add(image)
-    return Counts(source, len(content['images']), len(used), dict(objects))
+                used[image] += 1
+                if image in longer and box_problem(box) is None:
+                    sides.append(math.sqrt(box[2] * box[3]) / longer[image])
+    return Counts(source, len(content['images']), len(used), dict(objects), max(used.values(), default=0), sides)
 
 
 def count_items(dataset):
@@ -316,7 +327,8 @@ def count_items(dataset):
     labels = [[item['bbox_label'] for item in info['instances'] if not item['ignore_flag']] for info in infos]
     counts = collections.Counter(label for some in labels for label in some)
     objects = {name: counts[label] for label, name in enumerate(dataset.metainfo['classes'])}
-    return Counts(type(dataset).__name__, len(infos), sum(map(bool, labels)), objects)
+    most = max(map(len, labels), default=0)
+    return Counts(type(dataset).__name__, len(infos), sum(map(bool, labels)), objects, most)
 
 
 def compare_counts(train, val, classes):
@@ -349,6 +361,31 @@ def compare_counts(train, val, classes):
     unknown = [name for name, count in val.objects.items() if count and name not in classes]
     if unknown:
         warnings.append(f'{val.source}: {_listed(unknown)} is no class of the training and is not measured')
+    return warnings
+
+
+def fit_warnings(counts, queries=None, cell=None, size=None):
+    """Return warnings about what a detector can hardly find in a data set, for its own make.
+
+    Args:
+        counts: :class:`Counts`.
+        queries: object queries of an end-to-end detector, None for others.
+        cell: side of a cell of the finest map in pixels.
+        size: longer side of the images in training, in pixels; None if it is not known.
+    """
+    warnings = []
+    if queries and counts.most > queries:
+        warnings.append(
+            f'{counts.source}: an image has {counts.most} objects and the model {queries} queries, each of which finds '
+            'one; set model.bbox_head.num_queries and model.test_cfg.max_per_img'
+        )
+    small = sum(side * size < cell for side in counts.sides) if size else 0
+    if small > len(counts.sides) / 50:
+        share = f'{small} of {len(counts.sides)} objects ({small / len(counts.sides):.0%})'
+        warnings.append(
+            f'{counts.source}: {share} are smaller than a cell of the finest map, {cell} pixels, once images are '
+            f'{size} pixels long, and hard to find; train on larger images'
+        )
     return warnings
 
 

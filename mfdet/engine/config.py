@@ -55,6 +55,13 @@ def evaluators_of(config, split):
     return evaluators if isinstance(evaluators, list) else [evaluators]
 
 
+def longer_side(config):
+    """Return the longer side in pixels to which the test pipeline resizes images, None if it resizes none."""
+    steps = dataset_of(config.test_dataloader).pipeline if config.get('test_dataloader') else []
+    scales = [step['scale'] for step in steps if step['type'] == 'Resize' and 'scale' in step]
+    return max(scales[-1]) if scales else None
+
+
 def set_num_classes(model, num_classes):
     """Set every ``num_classes`` inside a model config, at any depth."""
     if isinstance(model, dict):

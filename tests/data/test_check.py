@@ -20,6 +20,7 @@ from mfdet.data.check import (
     count_items,
     count_objects,
     draw_sizes,
+    fit_warnings,
     summarize,
 )
 from mfdet.data.convert import from_voc, from_yolo
@@ -102,6 +103,24 @@ def test_generated_objects_are_counted_as_those_of_their_file():
     expected = count_objects(to_coco(12, size=(64, 64), **options), 'ShapesDataset')
     assert 0 < expected.with_objects < expected.images
     assert count_items(ShapesDataset(12, image_size=(64, 64), **options)) == expected
+
+
+def test_what_does_not_fit_the_model_is_said():
+    boxes = [(0, 0, 10, 10)] * 3 + [(0, 0, 100, 400)] * 40
+    content = dict(
+        images=[dict(id=1, width=640, height=480), dict(id=2)],
+        categories=[dict(id=1, name='cell')],
+        annotations=[dict(image_id=1, category_id=1, bbox=list(box)) for box in boxes]
+        + [dict(image_id=2, category_id=1, bbox=[0, 0, 1, 1])],
+    )
+    counts = count_objects(content, 't.json')
+    assert counts.most == 43
+    assert len(counts.sides) == 43
+    assert fit_warnings(counts, 100, 8, 640) == []
+    assert fit_warnings(counts, None, 8, None) == []
+    crowded, small = fit_warnings(counts, 25, 8, 320)  # ten pixels become five
+    assert crowded.startswith('t.json: an image has 43 objects and the model 25 queries')
+    assert small.startswith('t.json: 3 of 43 objects (7%) are smaller than a cell of the finest map, 8 pixels')
 
 
 @pytest.mark.parametrize(
