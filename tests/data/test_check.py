@@ -206,7 +206,7 @@ def test_images_are_looked_at(tmp_path, capsys):
     assert cv2.imread(str(tmp_path / 'sizes.png')) is not None
     assert check(capsys, ann)[0] == 0
     content = changed('annotations', 0, bbox=[0, 0, 10**200, 10**200])
-    content['categories'] = [dict(id=i, name=name) for i, name in enumerate(['\ud800', '$a$ $', '', 'Käse'], 1)]
+    content['categories'] = [dict(id=i, name=name) for i, name in enumerate(['\ud800', '$\\x$', '', 'Käse'], 1)]
     content['images'][0]['file_name'] = 'a\udce9\0.png'
     ann.write_text(json.dumps(content))
     code, output = check(capsys, ann, '--plot', tmp_path / 'odd.png')

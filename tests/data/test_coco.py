@@ -43,6 +43,8 @@ def test_read_categories_by_rising_id(tmp_path):
         ('[]', 'no COCO annotation file'),
         ('{"categories": 3}', 'no COCO annotation file'),
         ('{"categories": [{"id": 1}]}', 'no COCO annotation file'),
+        ('{"categories": [{"id": Infinity, "name": "a"}]}', 'no COCO annotation file'),
+        ('{"categories": [{"id": 1, "name": "\\ud800"}]}', 'name of its own, a text'),
         ('{"categories": []}', 'at least one category'),
         ('{"categories": [{"id": 1, "name": "a"}, {"id": 2, "name": "a"}]}', 'name of its own'),
     ],
