@@ -36,7 +36,7 @@ demo: $(STAMP)
 	@echo 'demo/predictions is what the exported model finds without torch.'
 
 test: $(STAMP)
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile  # a file keeps to one process, as its fixtures are dear
+	$(BIN)/python -m pytest
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
