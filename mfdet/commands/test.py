@@ -84,9 +84,10 @@ def build_config(args, results_dir):
         make_folder(args.show_dir, '--show-dir')
     if backend == 'torch':
         config.load_from = args.checkpoint
-        config.model.backbone.pop('init_cfg', None)  # the checkpoint holds all weights, averaged if they were
+        config.model.backbone.pop('init_cfg', None)  # the checkpoint holds all weights
         drop_aids(config.model)
-        config.custom_hooks = [hook for hook in config.get('custom_hooks', []) if 'EMA' not in hook.type]
+    # The weights are averaged ones already, if they were to be.
+    config.custom_hooks = [hook for hook in config.get('custom_hooks', []) if 'EMA' not in hook.type]
     for evaluator in evaluators_of(config, 'test'):
         evaluator.classwise = True
         evaluator.outfile_prefix = os.path.join(results_dir, 'results')

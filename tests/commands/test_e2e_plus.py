@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 from quick import QUICK, lengths
+from tiny_model import METADATA, save_onnx
 
 from mfdet.commands import test as test_command
 from mfdet.commands import train as train_command
+from mfdet.data.shapes import CLASSES
 from mfdet.engine.inference import load_model
 
 SHAPES = str(Path(__file__).parents[2] / 'configs' / 'shapes' / 'e2e_plus_mf26m.py')
@@ -62,3 +64,9 @@ def test_either_checkpoint_finds_what_the_averages_find(folder, tmp_path):
     assert len(classes) == 6
     for name, value in model.state_dict().items():
         assert value.equal(averaged[name])
+
+
+def test_an_export_is_tested_with_the_config_of_its_training(tmp_path):
+    """Averages are of the training: there is no model of torch to take them of."""
+    model = save_onnx(tmp_path / 'model.onnx', {**METADATA, 'classes': list(CLASSES)})
+    assert test_command.main([SHAPES, str(model), '--work-dir', str(tmp_path), '--cfg-options', *OPTIONS]) == 0

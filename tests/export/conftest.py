@@ -50,7 +50,7 @@ model = dict(
     test_cfg=dict(nms_pre=50, min_bbox_size=0, score_thr=0.05, nms=dict(type='nms', iou_threshold=0.5), max_per_img=20))
 """
 # One block of each kind at least, and half as many as 26m has: the exporter's time goes with them.
-ARCHS['tiny'] = dict(
+TINY = dict(
     ARCHS['26m'],
     stages=(
         (),
@@ -66,6 +66,7 @@ CLASSES = ['round', 'long', 'flat']
 @pytest.fixture(scope='session', params=[E2E, RETINANET], ids=['e2e', 'retinanet'])
 def trained(request, tmp_path_factory):
     """(model, config file, checkpoint file)."""
+    ARCHS['tiny'] = TINY  # here, as other tests go through the paper's variants when they are collected
     folder = tmp_path_factory.mktemp('trained')
     (folder / 'config.py').write_text(HEADER + request.param)
     init_default_scope('mmdet')
@@ -81,4 +82,5 @@ def trained(request, tmp_path_factory):
         model.bbox_head.retina_cls.bias.data.fill_(-2.5)
     path = folder / 'checkpoint.pth'
     torch.save(dict(state_dict=model.state_dict(), meta=dict(dataset_meta=dict(classes=CLASSES))), path)
-    return model, str(folder / 'config.py'), str(path)
+    yield model, str(folder / 'config.py'), str(path)
+    del ARCHS['tiny']
