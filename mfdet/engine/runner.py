@@ -1,5 +1,6 @@
 """mmengine's Runner with a console that a person can follow, and checkpoints that a crash cannot tear."""
 
+import collections
 import functools
 import logging
 import multiprocessing
@@ -13,6 +14,7 @@ from mfdet.engine.checkpoint import CHECKPOINT, note_saved
 from mfdet.errors import InputError
 from mfdet.files import replacing
 
+STARTS = collections.Counter()  # runs of this process by their timestamp
 LOADER_TIMEOUT = 600  # seconds for a batch: no disk is that slow, and a job that hangs costs more than one that ends
 
 
@@ -101,6 +103,14 @@ class ConsoleRunner(Runner):
     build_optim_wrapper = _naming('optim_wrapper', Runner.build_optim_wrapper)
     build_param_scheduler = _naming('param_scheduler', Runner.build_param_scheduler)
     register_hooks = _naming('default_hooks or custom_hooks', Runner.register_hooks)
+
+    def setup_env(self, env_cfg):
+        """Set up as mmengine does, but tell apart runs of the same second: they would share one logger and its file."""
+        super().setup_env(env_cfg)
+        before = STARTS[self._timestamp]
+        STARTS[self._timestamp] += 1
+        if before:
+            self._timestamp += f'_{before}'
 
     def build_logger(self, *args, **kwargs):
         """Build mmengine's logger, and make its console short."""
