@@ -3,7 +3,6 @@ _base_ = [
     '../_base_/models/e2e_plus_mf26m.py',
     '../_base_/datasets/cpu_detection.py',
     '../_base_/schedules/schedule_scratch.py',
-    '../_base_/runtime/default.py',
+    '../_base_/runtime/averaged.py',
 ]
 optim_wrapper = dict(clip_grad=dict(max_norm=1.0))
-custom_hooks = [dict(type='PlainCheckpointHook'), dict(type='ReportHook'), dict(type='PowerEMAHook')]

@@ -3,7 +3,7 @@ _base_ = [
     '../_base_/models/e2e_plus_mf.py',
     '../_base_/datasets/small_detection.py',
     '../_base_/schedules/schedule_scratch.py',
-    '../_base_/runtime/default.py',
+    '../_base_/runtime/averaged.py',
 ]
 model = dict(
     backbone=dict(arch='151m'),
@@ -12,4 +12,3 @@ model = dict(
     ),
 )
 optim_wrapper = dict(clip_grad=dict(max_norm=1.0))
-custom_hooks = [dict(type='PlainCheckpointHook'), dict(type='ReportHook'), dict(type='PowerEMAHook')]

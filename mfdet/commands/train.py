@@ -112,7 +112,7 @@ def build_config(args):
     """Turn parsed options into the config of the run, all of it checked but where it starts.
 
     Returns:
-        The config, and the :class:`mfdet.data.check.Counts` of ``'train'`` and ``'val'`` where they are files.
+        The config, and the :class:`mfdet.data.counts.Counts` of ``'train'`` and ``'val'`` where they are files.
 
     Raises:
         InputError: an option, the config or the data is wrong.
@@ -172,10 +172,9 @@ def log_data(runner, counts):
         runner: of the training; data that is in no file is counted in its data sets.
         counts: of :func:`mfdet.engine.config.check_training_annotations`.
     """
-    from mmengine.model import is_model_wrapper
-
-    from mfdet.data.check import compare_counts, count_items, fit_warnings
+    from mfdet.data.counts import compare_counts, count_items, fit_warnings
     from mfdet.engine.config import longer_side
+    from mfdet.engine.distributed import bare
 
     splits = [('train', runner.train_dataloader)]
     if runner.val_loop is not None:
@@ -184,7 +183,7 @@ def log_data(runner, counts):
     for split, count in counts.items():
         runner.logger.info(f'{dict(train="Training", val="Validation")[split]}: {count}')
     classes = runner.train_dataloader.dataset.metainfo['classes']
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    model = bare(runner.model)
     cell = min(getattr(model.backbone, 'out_strides', [8]))
     fit = fit_warnings(counts['train'], getattr(model.bbox_head, 'num_queries', None), cell, longer_side(runner.cfg))
     for warning in [*compare_counts(counts['train'], counts.get('val'), classes), *fit]:

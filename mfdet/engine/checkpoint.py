@@ -13,9 +13,9 @@ from mmdet.registry import HOOKS
 from mmengine.dist import get_world_size
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.logging import HistoryBuffer
-from mmengine.model import is_model_wrapper
 from mmengine.runner.checkpoint import CheckpointLoader
 
+from mfdet.engine.distributed import bare
 from mfdet.engine.plain_config import plain_config, to_plain
 from mfdet.errors import InputError
 from mfdet.models.training_aids import without_aids
@@ -111,14 +111,14 @@ class PlainCheckpointHook(Hook):
             InputError: an entry is missing, unknown, misshapen or not finite.
         """
         source = str(runner.cfg.load_from or 'the checkpoint')
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        if runner.cfg.get('resume'):
-            check_classes(checkpoint_classes(checkpoint, source), runner.train_dataloader.dataset, source)
+        resume = runner.cfg.get('resume')
         weights = state_dict_of(checkpoint, source)
-        if not runner.cfg.get('resume'):
+        if resume:
+            check_classes(checkpoint_classes(checkpoint, source), runner.train_dataloader.dataset, source)
+        else:
             weights = checkpoint['state_dict'] = without_aids(weights)
-        check_state_dict(weights, model.state_dict(), source, 'the model of this config')
-        if runner.cfg.get('resume'):
+        check_state_dict(weights, bare(runner.model).state_dict(), source, 'the model of this config')
+        if resume:
             progress = fit_progress(checkpoint['meta'], *schedule_of(runner), source)
             if progress:
                 runner.logger.warning(progress)

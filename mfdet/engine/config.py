@@ -5,8 +5,9 @@ import sys
 
 from mmengine.config import Config, ConfigDict
 
-from mfdet.data.check import ERROR, box_problem, check_annotations, count_objects, read_annotations
+from mfdet.data.check import ERROR, box_problem, check_annotations, read_annotations
 from mfdet.data.coco import read_categories
+from mfdet.data.counts import count_objects
 from mfdet.engine.find_config import find_config
 from mfdet.errors import InputError
 
@@ -168,7 +169,7 @@ def check_training_annotations(config, allow_bad_boxes=False):
         allow_bad_boxes: leave out annotations with a wrong box, which are counted on the screen, instead of raising.
 
     Returns:
-        dict of ``'train'`` and ``'val'`` to :class:`mfdet.data.check.Counts`, of those that are files.
+        dict of ``'train'`` and ``'val'`` to :class:`mfdet.data.counts.Counts`, of those that are files.
 
     Raises:
         InputError: something is wrong with the training's; the message has the first ten problems and their number. Or

@@ -7,11 +7,16 @@ import sys
 
 import torch
 from mmengine import dist
-from mmengine.model import MMDistributedDataParallel
+from mmengine.model import MMDistributedDataParallel, is_model_wrapper
 from mmengine.registry import MODEL_WRAPPERS
 from torch import nn
 
 from mfdet.errors import InputError
+
+
+def bare(model):
+    """Return the model inside the wrapper that several processes train it in, or the model itself."""
+    return model.module if is_model_wrapper(model) else model
 
 
 def any_process(flag):

@@ -6,14 +6,13 @@ import signal
 import torch
 from mmengine import dist
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.optim import AmpOptimWrapper
 from mmengine.registry import HOOKS, LOOPS
 from mmengine.runner import EpochBasedTrainLoop
 
 from mfdet.data.sampling import seed_items, seed_of, set_random_seed
 from mfdet.engine.checkpoint import newest_first
-from mfdet.engine.distributed import any_process, telling_of_the_dead
+from mfdet.engine.distributed import any_process, bare, telling_of_the_dead
 from mfdet.engine.report import read_summary
 from mfdet.errors import InputError, NonFiniteError
 from mfdet.values import is_count
@@ -241,7 +240,7 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
 
     def _loss_terms(self, data_batch):
         """Compute the terms of the loss of a batch once more, as a dict of numbers."""
-        model = self.runner.model.module if is_model_wrapper(self.runner.model) else self.runner.model
+        model = bare(self.runner.model)
         set_random_seed(seed_of(self.runner.seed, self._iter, dist.get_rank()))
         try:
             with torch.no_grad(), self.runner.optim_wrapper.optim_context(model):

@@ -1,6 +1,5 @@
 """Head of the end-to-end detector E2E-MF (Mobile-Former, Table 9): object queries through Mobile-Former blocks."""
 
-import dataclasses
 import itertools
 import math
 
@@ -19,39 +18,7 @@ from mfdet.layers.mobile import halve, pointwise
 from mfdet.layers.position import PositionCode, align_position_codes, map_extent, place_code
 from mfdet.layers.up_conv import UpConv
 from mfdet.models.matcher import HungarianMatcher
-
-
-@dataclasses.dataclass
-class Queries:
-    """Object queries as they enter the first block.
-
-    Training aids append groups: each group is matched to all objects by itself, and only the first, the model's own,
-    updates the maps.
-
-    Attributes:
-        features: feature part q^f (B, M, d).
-        positions: position part q^p (B, M, d).
-        references: boxes the predictions start from, logits of (cx, cy, w, h), (B, M, 4).
-        groups: sizes of the groups, in order.
-        mask: bool (M, M), True where the query of the row may attend to that of the column (the opposite of torch's
-            and mmdet's attention masks). None lets each group attend to itself alone.
-
-    Raises:
-        ValueError: the groups do not sum up to M.
-    """
-
-    features: torch.Tensor
-    positions: torch.Tensor
-    references: torch.Tensor
-    groups: tuple
-    mask: torch.Tensor | None = None
-
-    def __post_init__(self):
-        if sum(self.groups) != self.features.shape[1]:
-            raise ValueError(f'groups must sum up to the {self.features.shape[1]} queries, got {self.groups}')
-        if self.mask is None and len(self.groups) > 1:
-            blocks = [torch.ones(size, size, dtype=torch.bool, device=self.features.device) for size in self.groups]
-            self.mask = torch.block_diag(*blocks)
+from mfdet.models.queries import Queries, grid_boxes
 
 
 def mlp(in_channels, hidden, out_channels, layers):
@@ -73,21 +40,6 @@ def scales_of(feats, valid):
         masks.append(halve(masks[-1]))
         extents.append(extents[-1] / 2)
     return list(zip(reversed(feats), reversed(masks), reversed(extents), strict=True))
-
-
-def image_sizes(metas, like):
-    """Return width, height, width, height of each image in pixels, (B, 4) float32, on the device of a tensor."""
-    return torch.tensor([meta['img_shape'][1::-1] * 2 for meta in metas], dtype=torch.float32, device=like.device)
-
-
-def grid_boxes(count, size=0.3):
-    """Boxes (count, 4), normalised (cx, cy, w, h), with centres on an even grid over the image."""
-    rows = max(1, round(math.sqrt(count)))
-    boxes = []
-    for row in range(rows):
-        columns = count // rows + (row < count % rows)
-        boxes += [((column + 0.5) / columns, (row + 0.5) / rows, size, size) for column in range(columns)]
-    return torch.tensor(boxes)
 
 
 RARE = -math.log(99)  # bias of sigmoid scores that start at 0.01
@@ -351,7 +303,7 @@ class MobileFormerHead(DETRHead):
             dict of scalars, see :meth:`loss`.
         """
         logits, boxes = logits.float(), boxes.float()
-        sizes = image_sizes(metas, boxes)
+        sizes = boxes.new_tensor([meta['img_shape'][1::-1] * 2 for meta in metas])  # (B, 4)
         names = [meta.get('img_path') or meta.get('img_id', i) for i, meta in enumerate(metas)]
         pairs = self.matcher(logits.detach(), boxes.detach(), objects, sizes, groups, names)
         return self.loss_of_pairs(logits, boxes, objects, sizes, pairs)

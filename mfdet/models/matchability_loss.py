@@ -9,7 +9,7 @@ from torch import nn
 
 @MODELS.register_module()
 class MatchabilityAwareLoss(nn.Module):
-    """Matchability-aware loss (DEIM, equation 3): the score of a matched class aims at IoU^γ, all others at 0.
+    """Matchability-aware loss (DEIM): the score of a matched class aims at IoU^γ, all others at 0.
 
     With p the score and t the target, it is −t·log p − (1 − t)·log(1 − p) for the class of a matched query and
     −p^γ·log(1 − p) for the rest. Unlike the varifocal loss, which it comes from, a matched query counts fully where its

@@ -13,19 +13,9 @@ from matplotlib.figure import Figure
 from quick import QUICK
 
 from mfdet.commands import check_dataset, convert_dataset, train
-from mfdet.data.check import (
-    Counts,
-    check_annotations,
-    compare_counts,
-    count_items,
-    count_objects,
-    draw_sizes,
-    fit_warnings,
-    summarize,
-)
+from mfdet.data.check import check_annotations, draw_sizes, summarize
 from mfdet.data.convert import from_voc, from_yolo
-from mfdet.data.shapes import to_coco, write_coco
-from mfdet.data.shapes_dataset import ShapesDataset
+from mfdet.data.shapes import write_coco
 from mfdet.errors import InputError
 
 SMALL = str(Path(__file__).parents[2] / 'configs' / 'small' / 'retinanet_mf151m.py')
@@ -74,84 +64,6 @@ def test_a_good_file_has_no_problems():
 def test_each_mistake_is_named(content, severity, says):
     problems = check_annotations(content, 'a.json')
     assert any(says in str(problem) and problem.severity == severity for problem in problems), problems
-
-
-COUNTS = dict(
-    images=[dict(id=i) for i in range(4)],
-    categories=[dict(id=7, name='dog'), dict(id=3, name='cat'), dict(id=9, name='eel')],
-    annotations=[
-        dict(image_id=0, category_id=3),
-        dict(image_id=0, category_id=3, iscrowd=0),
-        dict(image_id=1, category_id=7),
-        dict(image_id=2, category_id=9, iscrowd=1),
-        dict(image_id=[2], category_id=[9]),
-        dict(),
-    ],
-)
-
-
-def test_objects_are_counted_by_class():
-    counts = count_objects(COUNTS, 'a.json')
-    assert (counts.images, counts.with_objects) == (4, 2)
-    assert list(counts.objects.items()) == [('cat', 2), ('dog', 1), ('eel', 0)]
-    assert str(counts) == '4 images, 3 objects: cat 2, dog 1, eel 0 (a.json)'
-    assert list(count_objects(COUNTS, 'a.json', ['eel', 'cat']).objects.items()) == [('eel', 0), ('cat', 2), ('dog', 1)]
-
-
-def test_generated_objects_are_counted_as_those_of_their_file():
-    options = dict(seed=3, max_objects=4)
-    expected = count_objects(to_coco(12, size=(64, 64), **options), 'ShapesDataset')
-    assert 0 < expected.with_objects < expected.images
-    assert count_items(ShapesDataset(12, image_size=(64, 64), **options)) == expected
-
-
-def test_what_does_not_fit_the_model_is_said():
-    boxes = [(0, 0, 10, 10)] * 3 + [(0, 0, 100, 400)] * 40
-    content = dict(
-        images=[dict(id=1, width=640, height=480), dict(id=2)],
-        categories=[dict(id=1, name='cell')],
-        annotations=[dict(image_id=1, category_id=1, bbox=list(box)) for box in boxes]
-        + [dict(image_id=2, category_id=1, bbox=[0, 0, 1, 1])],
-    )
-    counts = count_objects(content, 't.json')
-    assert counts.most == 43
-    assert len(counts.sides) == 43
-    assert fit_warnings(counts, 100, 8, 640) == []
-    assert fit_warnings(counts, None, 8, None) == []
-    crowded, small = fit_warnings(counts, 25, 8, 320)  # ten pixels become five
-    assert crowded.startswith('t.json: an image has 43 objects and the model 25 queries')
-    assert small.startswith('t.json: 3 of 43 objects (7%) are smaller than a cell of the finest map, 8 pixels')
-
-
-@pytest.mark.parametrize(
-    ('train_objects', 'val_objects', 'with_objects', 'says'),
-    [
-        (dict(cat=5, dog=3), dict(cat=1, dog=1), 10, []),
-        (dict(cat=5, dog=3), None, 10, []),
-        (dict(cat=5, dog=3), dict(cat=1, dog=1), 4, ['t.json: 6 of 10 images (60%) have no objects']),
-        (dict(cat=5, dog=3), dict(cat=0, dog=0), 10, ['v.json: no image has an object']),
-        (
-            dict(cat=5, dog=3),
-            dict(cat=1, dog=0),
-            10,
-            ['v.json: no object of dog, which training has; AP is averaged over 1 of 2 classes'],
-        ),
-        (
-            dict(cat=5, dog=0),
-            dict(cat=1, dog=2),
-            10,
-            ['t.json: no object of dog, which validation has; it counts as missed'],
-        ),
-        (dict(cat=5, dog=3), dict(cat=1, dog=1, eel=4), 10, ['v.json: eel is no class of the training']),
-    ],
-)
-def test_what_training_and_validation_lack_is_said(train_objects, val_objects, with_objects, says):
-    train_counts = Counts('t.json', 10, with_objects, train_objects)
-    val_counts = val_objects and Counts('v.json', 10, 10, val_objects)
-    warnings = compare_counts(train_counts, val_counts, ['cat', 'dog'])
-    assert len(warnings) == len(says)
-    for warning, start in zip(warnings, says, strict=True):
-        assert warning.startswith(start)
 
 
 def test_the_axis_of_sizes_has_several_labels(tmp_path, monkeypatch):

@@ -1,8 +1,28 @@
-"""What end-to-end heads are given: the backbone's maps and annotated samples."""
+"""Small end-to-end heads, and what they are given: the backbone's maps and annotated samples."""
 
 import torch
 from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
+
+from mfdet.models import MobileFormerHead, MobileFormerPlusHead
+
+SMALL = dict(
+    num_classes=5, in_channels=[8, 12, 16], channels=[32, 24, 16], num_blocks=[2, 1, 1], query_dim=32, num_queries=12,
+    expand_ratio=2,
+)  # fmt: skip
+SMALL_PLUS = dict(SMALL, pyramid_channels=16, loss_cls=dict(type='MatchabilityAwareLoss'))
+
+
+def make_head(head_class=MobileFormerHead, **options):
+    torch.manual_seed(0)
+    head = head_class(**{**SMALL, **options})
+    for parameter in head.parameters():  # no zero weights that would hide a mistake
+        parameter.data += 0.05 * torch.randn_like(parameter)
+    return head
+
+
+def make_plus_head(**options):
+    return make_head(MobileFormerPlusHead, **{**SMALL_PLUS, **options})
 
 
 def make_feats(height, width, batch=2, channels=(8, 12, 16), seed=0):

@@ -1,43 +1,34 @@
 import pytest
 import torch
-from head_inputs import make_feats, make_padded, make_samples
+from head_inputs import SMALL, make_feats, make_head, make_padded, make_plus_head, make_samples
 from mmdet.models.dense_heads import DETRHead
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from mfdet.errors import InputError
 from mfdet.layers.up_conv import UpConv
 from mfdet.models import MobileFormerHead
-from mfdet.models.e2e_head import Queries, grid_boxes
+from mfdet.models.queries import Queries, grid_boxes
 
-SMALL = dict(
-    num_classes=5, in_channels=[8, 12, 16], channels=[32, 24, 16], num_blocks=[2, 1, 1], query_dim=32, num_queries=12,
-    expand_ratio=2,
-)  # fmt: skip
+both_heads = pytest.mark.parametrize('make', [make_head, make_plus_head], ids=['paper', 'plus'])
 
 
-def make_head(**options):
-    torch.manual_seed(0)
-    head = MobileFormerHead(**{**SMALL, **options})
-    for parameter in head.parameters():  # no zero weights that would hide a mistake
-        parameter.data += 0.05 * torch.randn_like(parameter)
-    return head
-
-
-def test_shapes():
-    head = make_head().eval()
+@pytest.mark.parametrize(('make', 'columns'), [(make_head, 6), (make_plus_head, 5)], ids=['paper', 'plus'])
+def test_shapes(make, columns):
+    head = make().eval()
     logits, boxes = head(make_feats(64, 96))
-    assert logits.shape == (1, 2, 12, 6)
+    assert logits.shape == (1, 2, 12, columns)
     assert boxes.shape == (1, 2, 12, 4)
     all_logits, all_boxes = head(make_feats(64, 96), all_blocks=True)
-    assert all_logits.shape == (4, 2, 12, 6)
+    assert all_logits.shape == (4, 2, 12, columns)
     assert torch.equal(all_logits[-1:], logits)
     assert torch.equal(all_boxes[-1:], boxes)
     assert ((boxes > 0) & (boxes < 1)).all()
 
 
 @pytest.mark.parametrize(('height', 'width'), [(33, 40), (72, 104), (1, 1), (8, 300)])
-def test_any_size(height, width):
-    logits, _ = make_head().eval()(make_feats(height, width))
+@both_heads
+def test_any_size(make, height, width):
+    logits, _ = make().eval()(make_feats(height, width))
     assert logits.isfinite().all()
 
 
@@ -93,9 +84,10 @@ def test_wrong_arguments(options, message):
         MobileFormerHead(**{**SMALL, **options})
 
 
-def test_padding_changes_no_query():
+@both_heads
+def test_padding_changes_no_query(make):
     """The same maps alone and on the valid area of a larger, padded batch."""
-    head = make_head().eval()
+    head = make().eval()
     alone, batch, valid = make_padded()
     with torch.no_grad():
         expected = head(alone, all_blocks=True)

@@ -1,15 +1,11 @@
 import pytest
 import torch
-from head_inputs import make_feats, make_padded, make_samples
+from head_inputs import SMALL_PLUS, make_feats, make_plus_head, make_samples
 
 from mfdet.errors import InputError
 from mfdet.models import MobileFormerPlusHead
 from mfdet.models.e2e_head import scales_of
 
-SMALL = dict(
-    num_classes=5, in_channels=[8, 12, 16], channels=[32, 24, 16], num_blocks=[2, 1, 1], query_dim=32, num_queries=12,
-    expand_ratio=2, pyramid_channels=16, loss_cls=dict(type='MatchabilityAwareLoss'),
-)  # fmt: skip
 AID = dict(
     type='ATSSHead',
     num_classes=5,
@@ -25,40 +21,15 @@ AID = dict(
 )
 
 
-def make_head(**options):
-    torch.manual_seed(0)
-    head = MobileFormerPlusHead(**{**SMALL, **options})
-    for parameter in head.parameters():  # no zero weights that would hide a mistake
-        parameter.data += 0.05 * torch.randn_like(parameter)
-    return head
-
-
-def test_shapes():
-    head = make_head().eval()
-    logits, boxes = head(make_feats(64, 96))
-    assert logits.shape == (1, 2, 12, 5)
-    all_logits, all_boxes = head(make_feats(64, 96), all_blocks=True)
-    assert all_logits.shape == (4, 2, 12, 5)
-    assert torch.equal(all_logits[-1:], logits)
-    assert torch.equal(all_boxes[-1:], boxes)
-    assert ((boxes > 0) & (boxes < 1)).all()
-
-
-@pytest.mark.parametrize(('height', 'width'), [(33, 40), (72, 104), (1, 1), (8, 300)])
-def test_any_size(height, width):
-    logits, _ = make_head().eval()(make_feats(height, width))
-    assert logits.isfinite().all()
-
-
 @pytest.mark.parametrize('counts', [(3, 2), (0, 0)])
 @pytest.mark.parametrize('options', [{}, dict(dense_aid=AID), dict(num_blocks=[2, 0, 1])], ids=['plain', 'aid', 'gap'])
 def test_every_parameter_is_trained(options, counts):
-    head = make_head(**options).train()
+    head = make_plus_head(**options).train()
     samples = make_samples(counts)
     for sample in samples:
         sample.set_metainfo(dict(pad_shape=sample.img_shape))
     losses = head.loss(make_feats(64, 96), samples)
-    depth = sum(options.get('num_blocks', SMALL['num_blocks']))
+    depth = sum(options.get('num_blocks', SMALL_PLUS['num_blocks']))
     own = [name for name in losses if not name.startswith('dense.')]
     assert len(own) == 3 * (depth + 1)  # the blocks and the cells
     sum(sum(loss) if isinstance(loss, list) else loss for loss in losses.values()).backward()
@@ -66,7 +37,7 @@ def test_every_parameter_is_trained(options, counts):
 
 
 def test_the_aid_changes_nothing_of_what_is_found():
-    plain, aided = make_head().eval(), make_head(dense_aid=AID).eval()
+    plain, aided = make_plus_head().eval(), make_plus_head(dense_aid=AID).eval()
     weights = {name: value for name, value in aided.state_dict().items() if not name.startswith('dense_aid.')}
     plain.load_state_dict(weights)
     for a, b in zip(plain(make_feats(64, 96)), aided(make_feats(64, 96)), strict=True):
@@ -75,7 +46,7 @@ def test_the_aid_changes_nothing_of_what_is_found():
 
 def test_boxes_start_on_those_of_the_cells_and_are_refined_from_block_to_block():
     torch.manual_seed(0)
-    head = MobileFormerPlusHead(**SMALL).eval()
+    head = MobileFormerPlusHead(**SMALL_PLUS).eval()
     feats = make_feats(64, 96)
     with torch.no_grad():
         _, boxes = head(feats, all_blocks=True)
@@ -86,20 +57,8 @@ def test_boxes_start_on_those_of_the_cells_and_are_refined_from_block_to_block()
     assert (moved[1:, ..., 0] > moved[:-1, ..., 0]).all()
 
 
-def test_padding_changes_no_query():
-    head = make_head().eval()
-    alone, batch, valid = make_padded()
-    with torch.no_grad():
-        expected = head(alone, all_blocks=True)
-        actual = head(batch, valid, all_blocks=True)
-        unmasked = head(batch, all_blocks=True)
-    for a, e, u in zip(actual, expected, unmasked, strict=True):
-        torch.testing.assert_close(a[:, :1], e, atol=1e-4, rtol=1e-4)
-        assert (u[:, :1] - e).abs().max() > 1e-2  # the mask is what makes them equal
-
-
 def test_padding_changes_no_query_of_an_image_with_fewer_cells_than_queries():
-    head = make_head(num_queries=40).eval()
+    head = make_plus_head(num_queries=40).eval()
     alone = make_feats(32, 40, batch=1)
     batch, valid = [], torch.zeros(1, 1, 12, 8, dtype=torch.bool)
     valid[..., :4, :5] = True
@@ -114,7 +73,7 @@ def test_padding_changes_no_query_of_an_image_with_fewer_cells_than_queries():
 
 def test_queries_start_with_the_scores_of_their_cells():
     torch.manual_seed(0)
-    head = MobileFormerPlusHead(**SMALL).eval()
+    head = MobileFormerPlusHead(**SMALL_PLUS).eval()
     feats = make_feats(64, 96)
     scales = scales_of(feats, None)
     with torch.no_grad():
@@ -127,7 +86,7 @@ def test_queries_start_with_the_scores_of_their_cells():
 
 def test_it_learns_one_image():
     torch.manual_seed(0)
-    head = MobileFormerPlusHead(**SMALL).train()
+    head = MobileFormerPlusHead(**SMALL_PLUS).train()
     feats, samples = make_feats(64, 96, batch=1), make_samples([3])
     optimizer = torch.optim.AdamW(head.parameters(), 3e-3)
     for _ in range(60):
@@ -156,4 +115,4 @@ def test_it_learns_one_image():
 )
 def test_wrong_arguments(options, message):
     with pytest.raises(InputError, match=message):
-        MobileFormerPlusHead(**{**SMALL, **options})
+        MobileFormerPlusHead(**{**SMALL_PLUS, **options})

@@ -41,9 +41,12 @@ def outputs_of(model, inputs):
         feats, valid = model.features(data['inputs'], data['data_samples'])
         if hasattr(head, 'selection'):
             scales = scales_of(feats, valid)
-            cells = head.selection.cells(head.selection.maps(scales), scales)
+            maps = head.selection.maps(scales)
+            cells = head.selection.cells(maps, scales)
             outputs['cells'] = head.scores(cells.logits[0]), cells.references[0].sigmoid()
-        logits, boxes = head(feats, valid, all_blocks=True)
+            logits, boxes = head.run_blocks(maps, scales, *head.selection(cells))
+        else:
+            logits, boxes = head(feats, valid, all_blocks=True)
     blocks = zip(head.scores(logits[:, 0]), boxes[:, 0], strict=True)
     return outputs | {f'block {i}': output for i, output in enumerate(blocks, 1)}
 
