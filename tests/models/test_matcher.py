@@ -109,3 +109,12 @@ def test_annotated_box_that_is_not_finite_names_the_image():
     objects[0].bboxes[1, 0] = np.nan
     with pytest.raises(InputError, match=r'image cells/a\.jpg: an annotated box is not finite'):
         HungarianMatcher()(*make_predictions(3, 2, 20), objects, SIZES[:2], names=['cells/a.jpg', 'cells/b.jpg'])
+
+
+def test_sigmoid_class_costs_are_those_of_mmdet():
+    logits, _ = make_predictions(1, 1, 7)
+    labels = torch.tensor([3, 0, 5])
+    cost = TASK_UTILS.build(dict(type='FocalLossCost', weight=1.0))
+    expected = cost(InstanceData(scores=logits[0, 0]), InstanceData(labels=labels))
+    actual = HungarianMatcher(use_sigmoid=True).class_costs(logits)[0, 0][:, labels]
+    torch.testing.assert_close(actual, expected, atol=1e-5, rtol=1e-5)
