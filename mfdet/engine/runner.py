@@ -6,6 +6,8 @@ import logging
 import multiprocessing
 import os
 import re
+import signal
+import threading
 
 from mmengine.dist import master_only
 from mmengine.runner import Runner
@@ -61,6 +63,24 @@ def _naming(part, build):
     return wrapped
 
 
+def _end_workers():
+    """Kill the workers of all loaders: one that hangs would keep this process from ending.
+
+    torch's handler raises anew for each worker that dies, wherever this process is then, until it has been waited for.
+    """
+    in_main = threading.current_thread() is threading.main_thread()  # no other runs handlers, or may set them
+    handler = signal.signal(signal.SIGCHLD, signal.SIG_DFL) if in_main else None
+    try:
+        workers = multiprocessing.active_children()
+        for worker in workers:
+            worker.kill()
+        for worker in workers:
+            worker.join()
+    finally:
+        if in_main:
+            signal.signal(signal.SIGCHLD, handler or signal.SIG_DFL)  # None if C code has set it
+
+
 def _naming_workers(run):
     """Wrap a method that runs loops, so that workers of a loader that die or hang end it with a sentence."""
 
@@ -72,8 +92,7 @@ def _naming_workers(run):
             text = ' '.join(str(error).split())
             if not text.startswith('DataLoader '):
                 raise
-            for process in multiprocessing.active_children():
-                process.kill()  # one that hangs would keep this one from ending
+            _end_workers()
             if 'timed out' in text:
                 why = (
                     'look whether the folder of the images can still be read; the timeout of a *_dataloader in the '
