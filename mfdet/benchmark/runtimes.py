@@ -11,6 +11,7 @@ from mfdet.export.graph import ClassifierGraph
 from mfdet.export.onnx import export_onnx
 from mfdet.models import MobileFormer
 from mfdet.models.fuse import fuse
+from mfdet.runtime.openvino_core import openvino_core
 
 RUNTIMES = ('eager', 'compile', 'onnxruntime', 'openvino')
 
@@ -94,9 +95,7 @@ def free_dimensions(path, inputs):
 
 def openvino(path, inputs, threads):
     """Return a function that runs an ONNX file by OpenVINO in float32; otherwise as :func:`onnxruntime`."""
-    import openvino
-
-    core = openvino.Core()
+    core = openvino_core()
     model = core.read_model(path)
     model.reshape({name: list(array.shape) for name, array in inputs.items()})
     options = {'INFERENCE_PRECISION_HINT': 'f32', 'INFERENCE_NUM_THREADS': threads, 'PERFORMANCE_HINT': 'LATENCY'}

@@ -175,9 +175,9 @@ def export_classifier(args, model, config, classes, folder):
 
     path = write_graph(args, model, describe_classifier(config, classes), os.path.join(folder, 'model'))
     if args.format == 'openvino':
-        import openvino
+        from mfdet.runtime.openvino_core import openvino_core
 
-        compiled = openvino.Core().compile_model(path, 'CPU', {'INFERENCE_PRECISION_HINT': 'f32'})
+        compiled = openvino_core().compile_model(path, 'CPU', {'INFERENCE_PRECISION_HINT': 'f32'})
         with announced(COMPARING):
             error = verify_classifier(model, lambda x: compiled(x)[0], args.output, 0.1 if args.fp16 else 1e-3)
         return ['model.bin', 'model.xml'], f'logits agree with PyTorch within {error:.1e}'

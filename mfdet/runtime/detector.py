@@ -12,6 +12,7 @@ import numpy as np
 from mfdet.checksum import check_exported
 from mfdet.errors import InputError
 from mfdet.runtime.images import from_pil, is_pil, read_image, to_bgr
+from mfdet.runtime.openvino_core import openvino_core
 from mfdet.runtime.preprocessing import check_preprocessing, collate
 from mfdet.values import is_count, is_text
 
@@ -191,7 +192,7 @@ class _OpenVinoModel:
     package, install = 'openvino', 'openvino'
 
     def __init__(self, openvino, path, threads):
-        core = openvino.Core()
+        core = openvino_core()
         model = core.read_model(path)
         self.metadata = model.get_rt_info('mfdet').astype(str) if model.has_rt_info('mfdet') else None
         self.inputs = set().union(*(value.get_names() for value in model.inputs))
