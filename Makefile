@@ -36,7 +36,7 @@ demo: $(STAMP)
 	@echo 'demo/predictions is what the exported model finds without torch.'
 
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup --max-worker-restart 0
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

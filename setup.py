@@ -42,6 +42,7 @@ setup(
             'faster-coco-eval>=1.6',
             'hypothesis>=6.100',
             'pytest>=8',
+            'pytest-xdist>=3.6',
             'ruff>=0.9',
         ],
     },
