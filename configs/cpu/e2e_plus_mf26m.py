@@ -5,4 +5,3 @@ _base_ = [
     '../_base_/schedules/schedule_scratch.py',
     '../_base_/runtime/averaged.py',
 ]
-optim_wrapper = dict(clip_grad=dict(max_norm=1.0))

@@ -5,7 +5,6 @@ _base_ = [
     '../_base_/schedules/schedule_scratch.py',
     '../_base_/runtime/averaged.py',
 ]
-model = dict(bbox_head=dict(num_classes=6, num_queries=25, dense_aid=dict(num_classes=6)))
+model = dict(bbox_head=dict(num_classes=6, num_queries=25))
 train_cfg = dict(max_epochs=16, val_interval=2)
-optim_wrapper = dict(clip_grad=dict(max_norm=1.0))
 auto_scale_lr = dict(base_batch_size=8)

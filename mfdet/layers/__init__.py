@@ -1,6 +1,7 @@
 """The parts of a Mobile-Former block, one class for each name in the paper."""
 
 from mfdet.layers.block import MobileFormerBlock
+from mfdet.layers.box_relation import BoxRelation
 from mfdet.layers.box_sampling import BoxSampling
 from mfdet.layers.bridge import FormerToMobile, MobileToFormer
 from mfdet.layers.dynamic_relu import DynamicReLU, StaticReLU
@@ -9,6 +10,7 @@ from mfdet.layers.mobile import BneckLite, Mobile, MobileDownsample, channel_shu
 
 __all__ = [
     'BneckLite',
+    'BoxRelation',
     'BoxSampling',
     'DynamicReLU',
     'Former',

@@ -3,15 +3,18 @@
 import warnings
 
 import torch
-from mmdet.models.layers import inverse_sigmoid
 from mmdet.registry import MODELS
+from mmdet.structures.bbox import bbox_cxcywh_to_xyxy, bbox_overlaps
+from mmdet.utils import reduce_mean
+from mmengine.dist import get_world_size
 from torch import nn
 
 from mfdet.errors import InputError
+from mfdet.layers.box_relation import BoxRelation
 from mfdet.layers.box_sampling import BoxSampling
 from mfdet.layers.position import place_code
 from mfdet.models.e2e_head import RARE, MobileFormerHead, scales_of
-from mfdet.models.query_selection import QuerySelection
+from mfdet.models.query_selection import QuerySelection, moved
 
 
 @MODELS.register_module()
@@ -20,21 +23,22 @@ class MobileFormerPlusHead(MobileFormerHead):
 
     What differs from :class:`MobileFormerHead`, whose learned queries need long to find out which object is whose:
 
-    - queries are the best-scored cells of a small pyramid of maps (:class:`QuerySelection`), with their boxes;
-    - after each block a query moves its box, the next block starts from there, and its position part is the code of
-      that box (iterative refinement: Deformable DETR, Zhu et al., ICLR 2021);
+    - queries are the best cells of a small pyramid of maps (:class:`QuerySelection`), with their boxes and scores; the
+      cells learn like those of a dense detector, several for each object;
     - before each block a query looks at the map inside its box (:class:`mfdet.layers.BoxSampling`);
-    - its score is that of its cell plus what the blocks say.
-
-    The scores of cells are trained like those of queries, one cell for each object: no NMS is needed here either.
+    - after each block it moves its box, in units of that box, and the next block starts from there, with the code of
+      that box as position part (iterative refinement: Deformable DETR, Zhu et al., ICLR 2021);
+    - its score is that of its cell, plus what the block says, less what better queries say that show the same object
+      (:class:`mfdet.layers.BoxRelation`). Queries are matched one to one, so the head learns what else NMS is told.
 
     Args:
         num_classes: number of classes K.
         in_channels: channels of the backbone's maps, fine to coarse.
         pyramid_channels: channels of the pyramid, divisible by 8.
-        cell_size: side of the box that a cell starts from, in cells; smaller for small objects.
-        dense_aid: a dense head of mmdet on the pyramid, such as ATSSHead, whose losses train the maps as well; it is no
-            part of the trained model, see :mod:`mfdet.models.training_aids`. None for none.
+        cell_size: side of the box that a cell starts from, in cells.
+        cells_weight: factor of the losses of the cells.
+        dense_aid: a further dense head of mmdet on the pyramid, whose losses train the maps as well; it is no part of
+            the trained model, see :mod:`mfdet.models.training_aids`. None for none.
         others: of :class:`MobileFormerHead`; ``refine_positions`` is not among them.
 
     Raises:
@@ -43,7 +47,9 @@ class MobileFormerPlusHead(MobileFormerHead):
 
     code_gain = 4.0
 
-    def __init__(self, num_classes, in_channels, pyramid_channels=64, cell_size=4.0, dense_aid=None, **others):
+    def __init__(
+        self, num_classes, in_channels, pyramid_channels=64, cell_size=4.0, cells_weight=3.0, dense_aid=None, **others
+    ):
         if 'refine_positions' in others:
             raise InputError('refine_positions: positions follow the boxes here; leave it out')
         self._selection = dict(
@@ -56,6 +62,8 @@ class MobileFormerPlusHead(MobileFormerHead):
                 'loss_cls must be a MatchabilityAwareLoss here, as cells have no no-object; '
                 f'got {others.get("loss_cls")}'
             )
+        self.cells_weight = cells_weight
+        self.loss_cells = MODELS.build(dict(type='mmdet.QualityFocalLoss'))
         with warnings.catch_warnings():  # ATSSHead warns of mmdet's own names
             warnings.simplefilter('ignore')
             self.dense_aid = MODELS.build(dense_aid) if dense_aid else None
@@ -64,6 +72,7 @@ class MobileFormerPlusHead(MobileFormerHead):
         dim = self.embed_dims
         self.selection = QuerySelection(**self._selection, num_queries=self.num_queries, query_dim=dim)
         self.size_code = nn.Linear(dim, dim)
+        self.relation = BoxRelation()
         self.sampling = nn.ModuleList(
             nn.ModuleList(BoxSampling(channels, dim) for _ in range(depth))
             for channels, depth in zip(self._layout['channels'], self._layout['num_blocks'], strict=True)
@@ -71,12 +80,13 @@ class MobileFormerPlusHead(MobileFormerHead):
 
     def _reset_queries(self):
         nn.init.zeros_(self.size_code.weight)
+        self.relation.reset_parameters()
         nn.init.constant_(self.selection.classify.bias, RARE)
         for layer in (self.selection.classify, self.selection.regress):
             nn.init.normal_(layer.weight, std=0.01)
 
     def _reset_scores(self):
-        nn.init.zeros_(self.fc_cls.weight)  # at first, the cells' scores as they are
+        nn.init.zeros_(self.fc_cls.weight)  # at first, the cells' scores and their relation as they are
         nn.init.zeros_(self.fc_cls.bias)
 
     def positions(self, boxes):
@@ -104,7 +114,7 @@ class MobileFormerPlusHead(MobileFormerHead):
         Returns:
             Class logits (L, B, M, K) and boxes (L, B, M, 4) after each block.
         """
-        hidden, refined, x = [], [], None
+        outputs, x = [], None
         for lateral, (_, mask, extent), entry, code, stage, samplings in zip(
             maps, scales, self.entries, self.codes, self.stages, self.sampling, strict=True
         ):
@@ -115,10 +125,10 @@ class MobileFormerPlusHead(MobileFormerHead):
                 positions = self.positions(boxes)
                 features = sampling(x, features, boxes, extent, mask)
                 x, features = block(x, features, mask, map_code, positions)
-                boxes = (self.fc_reg(features + positions) + inverse_sigmoid(boxes, eps=1e-4)).sigmoid()
-                hidden.append(features)
-                refined.append(boxes)
-        return logits.detach() + self.fc_cls(torch.stack(hidden)), torch.stack(refined)
+                boxes = moved(boxes, self.fc_reg(features))
+                scores = logits.detach() + self.fc_cls(features)
+                outputs.append((scores + self.relation(boxes.detach(), scores), boxes))
+        return tuple(map(torch.stack, zip(*outputs, strict=True)))
 
     def loss(self, feats, batch_data_samples, valid=None):
         """Compute the losses of every block, of the cells (``cells.``) and of the training aid (``dense.``).
@@ -132,9 +142,33 @@ class MobileFormerPlusHead(MobileFormerHead):
         objects = [sample.gt_instances for sample in batch_data_samples]
         metas = [sample.metainfo for sample in batch_data_samples]
         losses = self.loss_by_feat(*outputs, objects, metas)
-        of_cells = self.loss_by_feat(cells.logits[None], cells.references.sigmoid()[None], objects, metas)
-        losses.update({f'cells.{name}': loss for name, loss in of_cells.items()})
+        sizes = feats[0].new_tensor([meta['img_shape'][1::-1] * 2 for meta in metas], dtype=torch.float)
+        losses.update(self.loss_of_cells(cells, objects, sizes))
         if self.dense_aid is not None:
             of_aid = self.dense_aid.loss(maps[::-1], batch_data_samples)
             losses.update({f'dense.{name}': loss for name, loss in of_aid.items()})
         return losses
+
+    def loss_of_cells(self, cells, objects, sizes):
+        """Compute the losses of the cells, several of which belong to each object.
+
+        Args:
+            cells: :class:`mfdet.models.query_selection.Cells`.
+            objects, sizes: see :meth:`MobileFormerHead.loss_of_pairs`.
+
+        Returns:
+            ``cells.loss_cls``, quality focal loss (Li et al., NeurIPS 2020), and ``cells.loss_iou``, scalars.
+        """
+        logits, boxes = cells.logits.float(), cells.boxes.float()
+        image, cell, target = self.selection.assign(cells, objects, sizes)
+        truth = torch.cat([item.bboxes for item in objects]).to(boxes)[target]
+        pixels = bbox_cxcywh_to_xyxy(boxes[image, cell]) * sizes[image]
+        labels = torch.full_like(logits[..., 0], self.num_classes, dtype=torch.long)
+        labels[image, cell] = torch.cat([item.labels for item in objects])[target]
+        quality = torch.zeros_like(logits[..., 0])
+        quality[image, cell] = bbox_overlaps(pixels.detach(), truth, is_aligned=True).clamp(min=0)
+        targets = labels.flatten(), quality.flatten()
+        loss_cls = self.loss_cells(logits.flatten(0, 1), targets, reduction_override='sum')
+        loss_iou = self.loss_iou(pixels, truth, reduction_override='sum') if len(cell) else 0 * boxes.sum()
+        share = self.cells_weight / reduce_mean(boxes.new_tensor(len(cell))).clamp(min=1 / get_world_size())
+        return {'cells.loss_cls': share * loss_cls, 'cells.loss_iou': share * loss_iou}

@@ -4,34 +4,125 @@ import dataclasses
 
 import torch
 import torch.nn.functional as F
+from mmcv.cnn import ConvModule
+from mmdet.registry import TASK_UTILS
+from mmdet.structures.bbox import bbox_cxcywh_to_xyxy
+from mmengine.structures import InstanceData
 from torch import nn
 
-from mfdet.layers.mobile import depthwise, pointwise, zero_padding
-from mfdet.layers.up_conv import UpConv
+from mfdet.layers.mobile import BN, pointwise, zero_padding
 
 PADDED = -20.0  # logit of cells outside the image
+EMPTY = 0.5  # their box, (cx, cy, w, h)
+STEP = 0.1, 0.1, 0.2, 0.2  # of a cell's box, as in mmdet's dense heads
+NO_PEAK = 10.0  # how far a cell that is no peak ranks behind
+
+
+def moved(boxes, steps):
+    """Move boxes (..., 4), (cx, cy, w, h), by steps (..., 4): shifts in sides of the box, then logarithms of growth.
+
+    As mmdet's DeltaXYWHBBoxCoder: what a step means depends on neither the place nor the size of a box.
+    """
+    centres, sizes = boxes.split(2, -1)
+    shift, growth = steps.split(2, -1)
+    return torch.cat([centres + sizes * shift, sizes * growth.clamp(-4, 4).exp()], -1)
 
 
 @dataclasses.dataclass
 class Cells:
-    """The cells of all scales, fine to coarse.
+    """The N cells of all scales, fine to coarse.
 
     Attributes:
         logits: class logits (B, N, K).
-        references: boxes before the sigmoid, (cx, cy, w, h) of the image, (B, N, 4).
+        peaks: the same, but lower by :data:`NO_PEAK` where a neighbour is better.
+        boxes: normalised (cx, cy, w, h), (B, N, 4).
         features: (B, N, C).
+        priors: the boxes they start from, (B or 1, N, 4).
+        valid: bool (B, N), False at padding; None if it is all image.
+        counts: number of cells of each scale.
     """
 
     logits: torch.Tensor
-    references: torch.Tensor
+    peaks: torch.Tensor
+    boxes: torch.Tensor
     features: torch.Tensor
+    priors: torch.Tensor
+    valid: torch.Tensor | None
+    counts: list
+
+
+class MaskedGroupNorm(nn.GroupNorm):
+    """GroupNorm whose statistics do not count padding."""
+
+    def forward(self, x, valid=None):
+        """Normalise x (B, C, H, W); ``valid`` is bool (B, 1, H, W), False at padding, None if it is all image."""
+        if valid is None:
+            return super().forward(x)
+        grouped = x.float().unflatten(1, (self.num_groups, -1))
+        inside = valid[:, None].to(grouped.dtype)
+        count = inside.sum((2, 3, 4), keepdim=True) * grouped.shape[2]
+        centred = grouped - (grouped * inside).sum((2, 3, 4), keepdim=True) / count
+        variance = (centred.square() * inside).sum((2, 3, 4), keepdim=True) / count
+        normalised = (centred * (variance + self.eps).rsqrt()).flatten(1, 2)
+        return (normalised * self.weight[:, None, None] + self.bias[:, None, None]).to(x.dtype)
+
+
+class Tower(nn.Module):
+    """3×3 convolutions, GroupNorm and ReLU, the same for all scales, as before the outputs of RetinaNet or ATSS.
+
+    BatchNorm in their place costs a tenth of the AP where batches are small.
+
+    Args:
+        channels: channels C, divisible by 8.
+        depth: number of convolutions.
+    """
+
+    def __init__(self, channels, depth):
+        super().__init__()
+        self.convs = nn.ModuleList(nn.Conv2d(channels, channels, 3, padding=1, bias=False) for _ in range(depth))
+        self.norms = nn.ModuleList(MaskedGroupNorm(8, channels) for _ in range(depth))
+
+    def forward(self, x, valid=None):
+        """Turn a map (B, C, H, W) into one of the same shape; ``valid`` is bool (B, 1, H, W), False at padding."""
+        for conv, norm in zip(self.convs, self.norms, strict=True):
+            x = F.relu(norm(conv(zero_padding(x, valid)), valid))
+        return zero_padding(x, valid)
+
+
+class Pyramid(nn.Module):
+    """Feature pyramid (Lin et al., CVPR 2017) that masks padding, from the coarsest map down.
+
+    Args:
+        in_channels: channels of the backbone's maps, coarse to fine.
+        channels: channels C of the pyramid.
+    """
+
+    def __init__(self, in_channels, channels):
+        super().__init__()
+        self.laterals = nn.ModuleList(pointwise(width, channels) for width in in_channels)
+        self.outputs = nn.ModuleList(
+            ConvModule(channels, channels, 3, padding=1, norm_cfg=BN, act_cfg=None) for _ in in_channels
+        )
+
+    def forward(self, scales):
+        """Return maps (B, C, H, W) from coarse to fine, of :func:`mfdet.models.e2e_head.scales_of`."""
+        maps, x = [], None
+        for (feat, mask, _), lateral, output in zip(scales, self.laterals, self.outputs, strict=True):
+            below, above = lateral(feat), x
+            x = below
+            if above is not None:
+                x = below + F.interpolate(above, scale_factor=2.0)[..., : below.shape[2], : below.shape[3]]
+            maps.append(output(zero_padding(x, mask)))
+        return maps
 
 
 class QuerySelection(nn.Module):
     """Score the cells of a small pyramid of maps and take the best as object queries (RT-DETR, Zhao et al., CVPR 2024).
 
-    The pyramid goes from coarse to fine by the up-convolutions of the head. As many empty cells as there are queries
-    come last, for images with fewer cells than queries.
+    Cells learn like those of a dense detector,
+    several for each object (:meth:`assign`), which takes far fewer images than one for each object. So that the queries
+    are not all of the same few objects, the cells that are the best of their 3×3 neighbours in a class come first
+    (CenterNet, Zhou et al., 2019).
 
     Args:
         in_channels: channels of the backbone's maps, coarse to fine.
@@ -40,59 +131,99 @@ class QuerySelection(nn.Module):
         num_queries: number of queries M.
         query_dim: width d of a query.
         cell_size: side of the box that a cell starts from, in cells.
+        tower_depth: convolutions before the scores, and before the boxes.
     """
 
-    def __init__(self, in_channels, channels, num_classes, num_queries, query_dim, cell_size=4.0):
+    def __init__(self, in_channels, channels, num_classes, num_queries, query_dim, cell_size=4.0, tower_depth=2):
         super().__init__()
         self.num_queries = num_queries
         self.cell_size = cell_size
-        coarsest, *finer = in_channels
-        self.pyramid = nn.ModuleList(
-            [pointwise(coarsest, channels), *(UpConv(channels, width, channels) for width in finer)]
-        )
-        relu = dict(type='ReLU')
-        self.towers = nn.ModuleList(
-            nn.Sequential(depthwise(channels, act_cfg=relu), pointwise(channels, channels, act_cfg=relu))
-            for _ in in_channels
-        )
+        self.pyramid = Pyramid(in_channels, channels)
+        self.class_tower = Tower(channels, tower_depth)
+        self.box_tower = Tower(channels, tower_depth)
         self.classify = nn.Conv2d(channels, num_classes, 1)
         self.regress = nn.Conv2d(channels, 4, 1)
-        self.query = nn.Linear(channels, query_dim)
+        self.query = nn.Linear(2 * channels, query_dim)
         self.norm = nn.LayerNorm(query_dim)
+        self.assigner = TASK_UTILS.build(dict(type='mmdet.ATSSAssigner', topk=9))
 
     def maps(self, scales):
-        """Return the pyramid, maps (B, C, H, W) from coarse to fine, of :func:`mfdet.models.e2e_head.scales_of`."""
-        maps = []
-        for (feat, mask, _), entry in zip(scales, self.pyramid, strict=True):
-            maps.append(entry(maps[-1], feat, mask) if maps else entry(feat))
-        return maps
+        """Return the maps of the pyramid, see :class:`Pyramid`."""
+        return self.pyramid(scales)
 
     def cells(self, maps, scales):
-        """Score and locate the cells of the pyramid; return :class:`Cells` of N cells, the M empty ones included."""
-        parts = []
-        for x, tower, (_, mask, extent) in zip(maps, self.towers, scales, strict=True):
-            x = tower(zero_padding(x, mask))
-            parts.append((self.classify(x), self.regress(x) + self.anchors(x, extent), x))
+        """Score and locate the cells of the pyramid; return :class:`Cells`."""
+        parts, masks = [], []
+        for x, (_, mask, extent) in zip(maps, scales, strict=True):
+            of_class, of_box = self.class_tower(x, mask), self.box_tower(x, mask)
+            logits = self.classify(of_class)
             if mask is not None:
-                logits, *others = parts[-1]
-                parts[-1] = logits.masked_fill(~mask, PADDED), *(zero_padding(other, mask) for other in others)
-        parts = [torch.cat([x.flatten(2) for x in part[::-1]], 2).transpose(1, 2) for part in zip(*parts, strict=True)]
-        values = PADDED, 0.0, 0.0
-        return Cells(*(F.pad(x, (0, 0, 0, self.num_queries), value=v) for x, v in zip(parts, values, strict=True)))
+                logits = logits.masked_fill(~mask, PADDED)
+                masks.insert(0, mask.flatten(1))
+            peaks = torch.where(logits >= F.max_pool2d(logits, 3, 1, 1), logits, logits - NO_PEAK)
+            features = torch.cat([of_class, of_box], 1)
+            parts.insert(0, (logits, peaks, self.regress(of_box), features, self.priors(x, extent)))
+        logits, peaks, steps, features, priors = (
+            torch.cat([x.flatten(2) for x in part], 2).transpose(1, 2) for part in zip(*parts, strict=True)
+        )
+        boxes, valid = moved(priors, steps * steps.new_tensor(STEP)), None
+        if masks:
+            valid = torch.cat(masks, 1)
+            boxes = boxes.masked_fill(~valid[..., None], EMPTY)
+        counts = [x.shape[2] * x.shape[3] for x in maps[::-1]]
+        return Cells(logits, peaks, boxes, features, priors, valid, counts)
 
-    def anchors(self, x, extent):
-        """Return the boxes of the cells of a map x (B, C, H, W) before the sigmoid, (B or 1, 4, H, W)."""
+    def priors(self, x, extent):
+        """Return the boxes that the cells of a map x (B, C, H, W) start from, (B or 1, 4, H, W)."""
         rows = (torch.arange(x.shape[2], device=x.device) + 0.5) / extent[:, 1:]
         columns = (torch.arange(x.shape[3], device=x.device) + 0.5) / extent[:, :1]
         size = (self.cell_size / extent)[:, :, None, None].expand(-1, -1, *x.shape[2:])
         centres = columns[:, None, None].expand(-1, -1, x.shape[2], -1), rows[:, None, :, None].expand_as(size[:, :1])
-        return torch.cat([*centres, size], 1).clamp(0.005, 0.995).logit().to(x.dtype)
+        return torch.cat([*centres, size], 1).to(x.dtype)
+
+    @torch.no_grad()
+    def assign(self, cells, objects, sizes):
+        """Give each object several cells (ATSS, Zhang et al., CVPR 2020).
+
+        Args:
+            cells: :class:`Cells` of B images.
+            objects: B InstanceData with ``bboxes`` (T_b, 4) xyxy in pixels and ``labels`` (T_b,).
+            sizes: (B, 4) image width, height, width, height in pixels.
+
+        Returns:
+            Long tensors (P,): image, cell and object of each of the P pairs; the object counts through the batch.
+        """
+        pairs, offset = [], 0
+        for i, (item, size) in enumerate(zip(objects, sizes, strict=True)):
+            inside, counts = torch.arange(sum(cells.counts), device=sizes.device), cells.counts
+            if cells.valid is not None:
+                inside = cells.valid[i].nonzero()[:, 0]
+                counts = [int(part.sum()) for part in cells.valid[i].split(counts)]
+            priors = cells.priors[i % len(cells.priors), inside]
+            priors = InstanceData(priors=bbox_cxcywh_to_xyxy(priors.float()) * size)
+            found = self.assigner.assign(priors, counts, item).gt_inds  # 0 where there is none
+            cell = found.nonzero()[:, 0]
+            pairs.append(torch.stack([torch.full_like(cell, i), inside[cell], found[cell] - 1 + offset]))
+            offset += len(item)
+        return torch.cat(pairs, 1).unbind()
 
     def forward(self, cells):
-        """Take the M best of the cells: as queries (B, M, d), their boxes (B, M, 4), normalised, and logits."""
-        best = cells.logits.amax(-1).topk(self.num_queries).indices[..., None]
+        """Take the M best of the cells as queries.
 
-        def taken(x):
-            return x.gather(1, best.expand(-1, -1, x.shape[-1]))
+        If there are fewer cells than queries, empty ones without a score make up for them.
 
-        return self.norm(self.query(taken(cells.features))), taken(cells.references).sigmoid(), taken(cells.logits)
+        Returns:
+            Queries (B, M, d), their boxes (B, M, 4), normalised (cx, cy, w, h), and class logits (B, M, K).
+        """
+        peaks, boxes, logits, features = (
+            F.pad(x, (0, 0, 0, self.num_queries), value=value)
+            for x, value in (
+                (cells.peaks, PADDED - 2 * NO_PEAK),
+                (cells.boxes, EMPTY),
+                (cells.logits, PADDED),
+                (cells.features, 0.0),
+            )
+        )
+        best = peaks.amax(-1).topk(self.num_queries).indices[..., None]
+        boxes, logits, features = (x.gather(1, best.expand(-1, -1, x.shape[-1])) for x in (boxes, logits, features))
+        return self.norm(self.query(features)), boxes, logits

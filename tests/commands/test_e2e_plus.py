@@ -14,11 +14,31 @@ from mfdet.data.shapes import CLASSES
 from mfdet.engine.inference import load_model
 
 SHAPES = str(Path(__file__).parents[2] / 'configs' / 'shapes' / 'e2e_plus_mf26m.py')
+AIDED = f"""
+_base_ = [{SHAPES!r}]
+model = dict(
+    bbox_head=dict(
+        dense_aid=dict(
+            type='ATSSHead',
+            num_classes=6,
+            in_channels=96,
+            feat_channels=16,
+            stacked_convs=1,
+            norm_cfg=dict(type='BN'),
+            anchor_generator=dict(
+                type='AnchorGenerator', ratios=[1.0], octave_base_scale=4, scales_per_octave=1, strides=[8, 16, 32]
+            ),
+            loss_bbox=dict(type='GIoULoss', loss_weight=2.0),
+            train_cfg=dict(assigner=dict(type='ATSSAssigner', topk=9), allowed_border=-1, pos_weight=-1, debug=False),
+        ),
+    ),
+)
+"""
 OPTIONS = [*QUICK, *lengths(6, 3), 'train_cfg.max_epochs=2']
 
 
-def train(folder, *args):
-    return train_command.main([SHAPES, '--work-dir', str(folder), *map(str, args), '--cfg-options', *OPTIONS])
+def train(config, folder, *args):
+    return train_command.main([config, '--work-dir', str(folder), *map(str, args), '--cfg-options', *OPTIONS])
 
 
 def read(path):
@@ -26,15 +46,23 @@ def read(path):
 
 
 @pytest.fixture(scope='module')
-def folder(tmp_path_factory):
+def aided(tmp_path_factory):
+    """A config with a training aid."""
+    path = tmp_path_factory.mktemp('config') / 'aided.py'
+    path.write_text(AIDED)
+    return str(path)
+
+
+@pytest.fixture(scope='module')
+def folder(aided, tmp_path_factory):
     """A work directory after two epochs of three iterations."""
     folder = tmp_path_factory.mktemp('alone')
-    assert train(folder, '--save-every', 4) == 0
+    assert train(aided, folder, '--save-every', 4) == 0
     return folder
 
 
-def test_a_resumed_run_ends_with_the_same_bits(folder, tmp_path):
-    assert train(tmp_path, '--resume', folder / 'iter_4.pth') == 0
+def test_a_resumed_run_ends_with_the_same_bits(aided, folder, tmp_path):
+    assert train(aided, tmp_path, '--resume', folder / 'iter_4.pth') == 0
     first, second = read(folder / 'epoch_2.pth'), read(tmp_path / 'epoch_2.pth')
     for part in ('state_dict', 'ema_state_dict'):
         assert first[part].keys() == second[part].keys()

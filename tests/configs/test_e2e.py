@@ -23,13 +23,13 @@ def test_cost_is_that_of_table_9(capsys, arch, params, madds):
 
 
 @pytest.mark.parametrize('arch', ['151m', '214m', '294m', '508m'])
-def test_the_plus_family_costs_up_to_a_quarter_more(capsys, arch):
+def test_the_plus_family_costs_up_to_two_fifths_more(capsys, arch):
     costs = []
     for family in ('e2e', 'e2e_plus'):
         assert main([str(CONFIGS / f'{family}_mf{arch}.py'), '--shape', '800', '1333', '--json']) == 0
         costs.append(json.loads(capsys.readouterr().out))
     paper, plus = costs
-    assert 1 < plus['madds'] / paper['madds'] < 1.25
+    assert 1 < plus['madds'] / paper['madds'] < 1.4
     assert plus['params'] == pytest.approx(paper['params'], rel=0.02)
 
 
@@ -62,4 +62,4 @@ def test_the_plus_family_for_little_data_averages_its_weights(path):
     config = Config.fromfile(path)
     assert config.model.bbox_head.type == 'MobileFormerPlusHead'
     assert [hook.type for hook in config.custom_hooks] == ['PlainCheckpointHook', 'ReportHook', 'PowerEMAHook']
-    assert config.model.bbox_head.dense_aid.in_channels == config.model.bbox_head.pyramid_channels
+    assert config.optim_wrapper.clip_grad.max_norm == 10

@@ -1,6 +1,8 @@
 import pytest
 import torch
+import torch.nn.functional as F
 from head_inputs import SMALL_PLUS, make_feats, make_plus_head, make_samples
+from mmdet.structures.bbox import bbox_cxcywh_to_xyxy, bbox_overlaps
 
 from mfdet.errors import InputError
 from mfdet.models import MobileFormerPlusHead
@@ -31,7 +33,7 @@ def test_every_parameter_is_trained(options, counts):
     losses = head.loss(make_feats(64, 96), samples)
     depth = sum(options.get('num_blocks', SMALL_PLUS['num_blocks']))
     own = [name for name in losses if not name.startswith('dense.')]
-    assert len(own) == 3 * (depth + 1)  # the blocks and the cells
+    assert len(own) == 3 * depth + 2  # the blocks and the cells
     sum(sum(loss) if isinstance(loss, list) else loss for loss in losses.values()).backward()
     assert [name for name, parameter in head.named_parameters() if parameter.grad is None] == []
 
@@ -52,7 +54,7 @@ def test_boxes_start_on_those_of_the_cells_and_are_refined_from_block_to_block()
         _, boxes = head(feats, all_blocks=True)
         for block in boxes[1:]:
             torch.testing.assert_close(block, boxes[0])  # the last layer starts at zero: no step
-        head.fc_reg[-1].bias += torch.tensor([0.5, 0.0, 0.0, 0.0])
+        head.fc_reg[-1].bias += torch.tensor([0.1, 0.0, 0.0, 0.0])
         moved = head(feats, all_blocks=True)[1]
     assert (moved[1:, ..., 0] > moved[:-1, ..., 0]).all()
 
@@ -71,17 +73,43 @@ def test_padding_changes_no_query_of_an_image_with_fewer_cells_than_queries():
             torch.testing.assert_close(a.sort(2).values, e.sort(2).values, atol=1e-4, rtol=1e-4)
 
 
-def test_queries_start_with_the_scores_of_their_cells():
+def test_scores_start_as_those_of_the_cells_with_duplicates_put_down():
     torch.manual_seed(0)
     head = MobileFormerPlusHead(**SMALL_PLUS).eval()
     feats = make_feats(64, 96)
     scales = scales_of(feats, None)
     with torch.no_grad():
         cells = head.selection.cells(head.selection.maps(scales), scales)
-        logits, _ = head(feats, all_blocks=True)
+        _, starts, of_cells = head.selection(cells)
+        logits, boxes = head(feats, all_blocks=True)
     for block in logits:
-        torch.testing.assert_close(block, head.selection(cells)[2])
+        torch.testing.assert_close(block, of_cells + head.relation(starts, of_cells))
+    torch.testing.assert_close(boxes[0], starts)
+    assert (logits[0] < of_cells).any()
     assert logits.sigmoid().mean() < 0.1
+
+
+def test_losses_of_the_cells_are_those_of_mmdet():
+    head = make_plus_head(cells_weight=2.0).train()
+    scales = scales_of(make_feats(64, 96), None)
+    cells = head.selection.cells(head.selection.maps(scales), scales)
+    objects = [sample.gt_instances for sample in make_samples((3, 2))]
+    sizes = torch.tensor([[96.0, 64.0, 96.0, 64.0]] * 2)
+    losses = head.loss_of_cells(cells, objects, sizes)
+    image, cell, target = head.selection.assign(cells, objects, sizes)
+    assert len(cell) > 5
+    truth = torch.cat([item.bboxes for item in objects])[target]
+    found = bbox_cxcywh_to_xyxy(cells.boxes[image, cell]) * sizes[image]
+    giou = 1 - bbox_overlaps(found, truth, mode='giou', is_aligned=True)
+    torch.testing.assert_close(losses['cells.loss_iou'], 2 * 2 * giou.mean())
+    aims = torch.zeros_like(cells.logits)
+    aims[image, cell, torch.cat([item.labels for item in objects])[target]] = bbox_overlaps(
+        found, truth, is_aligned=True
+    )
+    aims = aims.detach()
+    entropy = F.binary_cross_entropy_with_logits(cells.logits, aims, reduction='none')
+    focal = (entropy * (aims - cells.logits.sigmoid()).square()).sum() / len(cell)
+    torch.testing.assert_close(losses['cells.loss_cls'], 2 * focal)
 
 
 def test_it_learns_one_image():
@@ -89,7 +117,7 @@ def test_it_learns_one_image():
     head = MobileFormerPlusHead(**SMALL_PLUS).train()
     feats, samples = make_feats(64, 96, batch=1), make_samples([3])
     optimizer = torch.optim.AdamW(head.parameters(), 3e-3)
-    for _ in range(60):
+    for _ in range(120):
         losses = head.loss(feats, samples)
         optimizer.zero_grad()
         sum(losses.values()).backward()

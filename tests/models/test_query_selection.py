@@ -1,8 +1,11 @@
+import dataclasses
+
 import pytest
 import torch
+from mmengine.structures import InstanceData
 
 from mfdet.models.e2e_head import scales_of
-from mfdet.models.query_selection import PADDED, QuerySelection
+from mfdet.models.query_selection import NO_PEAK, PADDED, MaskedGroupNorm, QuerySelection, moved
 
 
 @pytest.fixture(scope='module')
@@ -11,42 +14,130 @@ def selection():
     return QuerySelection([16, 12, 8], channels=16, num_classes=3, num_queries=5, query_dim=8).eval()
 
 
+def make_cells(selection, batch=1, rows=8, columns=12, valid=None):
+    generator = torch.Generator().manual_seed(1)
+    feats = tuple(
+        torch.randn(batch, c, rows // s, columns // s, generator=generator) for c, s in ((8, 1), (12, 2), (16, 4))
+    )
+    scales = scales_of(feats, valid)
+    maps = selection.maps(scales)
+    return maps, selection.cells(maps, scales)
+
+
+def test_steps_are_in_units_of_the_box():
+    boxes = torch.tensor([[0.5, 0.5, 0.2, 0.4]])
+    torch.testing.assert_close(moved(boxes, torch.zeros(1, 4)), boxes)
+    steps = torch.tensor([[0.5, -0.25, 0.0, 2.0]])
+    torch.testing.assert_close(moved(boxes, steps), torch.tensor([[0.6, 0.4, 0.2, 0.4 * torch.e**2]]))
+    assert moved(boxes, torch.full((1, 4), 1e9))[..., 2:].isfinite().all()
+
+
 def test_cells_start_on_boxes_of_four_cells_around_themselves(selection):
     x, extent = torch.zeros(1, 16, 10, 20), torch.tensor([[20.0, 10.0]])
-    boxes = selection.anchors(x, extent).sigmoid()[0]
-    torch.testing.assert_close(boxes[:, 3, 7], torch.tensor([7.5 / 20, 3.5 / 10, 4 / 20, 4 / 10]))
+    torch.testing.assert_close(
+        selection.priors(x, extent)[0, :, 3, 7], torch.tensor([7.5 / 20, 3.5 / 10, 4 / 20, 4 / 10])
+    )
 
 
-def test_cells_come_from_fine_to_coarse_and_empty_ones_last(selection):
-    feats = tuple(torch.randn(2, c, 8 // s, 12 // s) for c, s in ((8, 1), (12, 2), (16, 4)))
-    scales = scales_of(feats, None)
-    maps = selection.maps(scales)
+def test_cells_come_from_fine_to_coarse(selection):
+    maps, cells = make_cells(selection, batch=2)
     assert [tuple(x.shape) for x in maps] == [(2, 16, 2, 3), (2, 16, 4, 6), (2, 16, 8, 12)]
-    cells = selection.cells(maps, scales)
-    assert cells.logits.shape == (2, 96 + 24 + 6 + 5, 3)
-    assert (cells.logits[:, -5:] == PADDED).all()
-    assert (cells.features[:, -5:] == 0).all()
+    assert cells.counts == [96, 24, 6]
+    assert cells.logits.shape == (2, 126, 3)
     with torch.no_grad():
-        finest = selection.classify(selection.towers[-1](maps[-1]))
+        finest = selection.classify(selection.class_tower(maps[-1]))
     torch.testing.assert_close(cells.logits[:, :96], finest.flatten(2).transpose(1, 2))
 
 
-def test_the_best_cells_become_queries(selection):
-    feats = tuple(torch.randn(1, c, 8 // s, 12 // s) for c, s in ((8, 1), (12, 2), (16, 4)))
-    scales = scales_of(feats, None)
-    cells = selection.cells(selection.maps(scales), scales)
+def test_cells_start_to_learn_from_their_own_places(selection):
+    _, cells = make_cells(selection)
+    steps = selection.regress.weight.data.clone(), selection.regress.bias.data.clone()
+    selection.regress.weight.data.zero_()
+    selection.regress.bias.data.zero_()
+    _, still = make_cells(selection)
+    selection.regress.weight.data, selection.regress.bias.data = steps
+    torch.testing.assert_close(still.boxes, still.priors)
+    assert (cells.boxes - cells.priors).abs().max() > 0.01
+    torch.testing.assert_close(still.logits, cells.logits)
+
+
+def test_a_peak_is_the_best_of_its_neighbours_in_its_class(selection):
+    _, cells = make_cells(selection)
+    logits, peaks = (x[0, :96].view(8, 12, 3) for x in (cells.logits, cells.peaks))
+    for row in range(8):
+        for column in range(12):
+            around = logits[max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2].amax((0, 1))
+            best = logits[row, column] == around
+            torch.testing.assert_close(peaks[row, column], logits[row, column] - NO_PEAK * ~best)
+    assert 0 < (peaks == logits).float().mean() < 0.5
+
+
+def test_the_best_peaks_become_queries(selection):
+    _, cells = make_cells(selection)
+    cells = dataclasses.replace(cells, peaks=cells.logits - NO_PEAK * (torch.rand(cells.logits.shape) < 0.5))
     queries, boxes, logits = selection(cells)
     assert queries.shape == (1, 5, 8)
-    best = cells.logits[0].amax(-1).argsort(descending=True)[:5]
-    torch.testing.assert_close(boxes[0], cells.references[0, best].sigmoid())
+    best = cells.peaks[0].amax(-1).argsort(descending=True)[:5]
+    assert best.tolist() != cells.logits[0].amax(-1).argsort(descending=True)[:5].tolist()
+    torch.testing.assert_close(boxes[0], cells.boxes[0, best])
     torch.testing.assert_close(logits[0], cells.logits[0, best])
     torch.testing.assert_close(queries[0], selection.norm(selection.query(cells.features[0, best])))
 
 
 def test_an_image_with_fewer_cells_than_queries(selection):
-    feats = tuple(torch.randn(1, c, 1, 1) for c in (8, 12, 16))
-    scales = scales_of(feats, None)
-    queries, boxes, _ = selection(selection.cells(selection.maps(scales), scales))
+    _, cells = make_cells(selection, rows=4, columns=4)
+    few = {name: getattr(cells, name)[:, :3] for name in ('logits', 'peaks', 'boxes', 'features')}
+    few = dataclasses.replace(cells, **few)
+    queries, boxes, logits = selection(few)
     assert queries.shape == (1, 5, 8)
     assert queries.isfinite().all()
     torch.testing.assert_close(boxes[0, 3:], torch.full((2, 4), 0.5))
+    assert (logits[0, 3:] == PADDED).all()
+
+
+def test_objects_are_given_cells_around_them_at_the_scale_of_their_size(selection):
+    _, cells = make_cells(selection, batch=2, rows=16, columns=16)
+    objects = [
+        InstanceData(
+            bboxes=torch.tensor([[8.0, 8.0, 40.0, 40.0], [0.0, 0.0, 128.0, 128.0]]), labels=torch.tensor([1, 2])
+        ),
+        InstanceData(bboxes=torch.tensor([[80.0, 90.0, 110.0, 120.0]]), labels=torch.tensor([0])),
+    ]
+    image, cell, target = selection.assign(cells, objects, torch.tensor([[128.0] * 4] * 2))
+    assert image.tolist() == [min(t // 2, 1) for t in target.tolist()]
+    scale = torch.bucketize(cell, torch.tensor([256, 256 + 64]), right=True)
+    for number, expected in ((0, 0), (1, 2), (2, 0)):  # 32 px are four cells of the finest, 128 px of the coarsest
+        assert (scale[target == number] == expected).all()
+        assert (target == number).sum() > 1
+        box = torch.cat([item.bboxes for item in objects])[number] / 128
+        centres = cells.priors[0, cell[target == number], :2]
+        assert ((box[:2] < centres) & (centres < box[2:])).all()
+
+
+def test_padding_is_given_no_object(selection):
+    valid = torch.zeros(1, 1, 16, 16, dtype=torch.bool)
+    valid[..., :8, :12] = True
+    _, cells = make_cells(selection, rows=16, columns=16, valid=valid)
+    objects = [InstanceData(bboxes=torch.tensor([[40.0, 20.0, 96.0, 64.0]]), labels=torch.tensor([1]))]
+    _, cell, _ = selection.assign(cells, objects, torch.tensor([[96.0, 64.0, 96.0, 64.0]]))
+    assert len(cell) > 1
+    assert cells.valid[0, cell].all()
+    assert (cells.logits[~cells.valid] == PADDED).all()
+    no_objects = [InstanceData(bboxes=torch.zeros(0, 4), labels=torch.zeros(0, dtype=torch.long))]
+    assert selection.assign(cells, no_objects, torch.tensor([[96.0, 64.0, 96.0, 64.0]]))[1].numel() == 0
+
+
+def test_group_norm_does_not_count_padding():
+    torch.manual_seed(0)
+    norm = MaskedGroupNorm(4, 8)
+    torch.nn.init.normal_(norm.weight)
+    torch.nn.init.normal_(norm.bias)
+    x, valid = torch.randn(2, 8, 6, 10), torch.zeros(2, 1, 6, 10, dtype=torch.bool)
+    valid[0, :, :4, :7] = True
+    valid[1] = True
+    found = norm(x, valid)
+    plain = torch.nn.GroupNorm(4, 8)
+    plain.load_state_dict(norm.state_dict())
+    torch.testing.assert_close(found[:1, :, :4, :7], plain(x[:1, :, :4, :7]), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(found[1:], plain(x[1:]), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(norm(x), plain(x))

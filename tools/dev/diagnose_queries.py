@@ -43,7 +43,7 @@ def outputs_of(model, inputs):
             scales = scales_of(feats, valid)
             maps = head.selection.maps(scales)
             cells = head.selection.cells(maps, scales)
-            outputs['cells'] = head.scores(cells.logits[0]), cells.references[0].sigmoid()
+            outputs['cells'] = head.scores(cells.logits[0]), cells.boxes[0]
             logits, boxes = head.run_blocks(maps, scales, *head.selection(cells))
         else:
             logits, boxes = head(feats, valid, all_blocks=True)

@@ -8,8 +8,6 @@ model = dict(
         num_blocks=[1, 2, 2],
         query_dim=96,
         expand_ratio=4,
-        pyramid_channels=64,
-        cell_size=2.0,  # boxes from 16 px, for platelets and the like
-        dense_aid=dict(in_channels=64, anchor_generator=dict(octave_base_scale=2)),
+        pyramid_channels=96,
     ),
 )
