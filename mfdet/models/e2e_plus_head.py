@@ -95,7 +95,7 @@ class MobileFormerPlusHead(MobileFormerHead):
         return centres + self.size_code(sizes)
 
     def forward(self, feats, valid=None, all_blocks=False):
-        """Predict classes and boxes; arguments and results as of :class:`MobileFormerHead`."""
+        """Predict classes and boxes, which may reach out of the image; otherwise as :class:`MobileFormerHead`."""
         scales = scales_of(feats, valid)
         maps = self.selection.maps(scales)
         logits, boxes = self.run_blocks(maps, scales, *self.selection(self.selection.cells(maps, scales)))

@@ -5,7 +5,7 @@ import torch
 from mmengine.structures import InstanceData
 
 from mfdet.models.e2e_head import scales_of
-from mfdet.models.query_selection import NO_PEAK, PADDED, MaskedGroupNorm, QuerySelection, moved
+from mfdet.models.query_selection import NO_PEAK, PADDED, QuerySelection, moved
 
 
 @pytest.fixture(scope='module')
@@ -125,19 +125,3 @@ def test_padding_is_given_no_object(selection):
     assert (cells.logits[~cells.valid] == PADDED).all()
     no_objects = [InstanceData(bboxes=torch.zeros(0, 4), labels=torch.zeros(0, dtype=torch.long))]
     assert selection.assign(cells, no_objects, torch.tensor([[96.0, 64.0, 96.0, 64.0]]))[1].numel() == 0
-
-
-def test_group_norm_does_not_count_padding():
-    torch.manual_seed(0)
-    norm = MaskedGroupNorm(4, 8)
-    torch.nn.init.normal_(norm.weight)
-    torch.nn.init.normal_(norm.bias)
-    x, valid = torch.randn(2, 8, 6, 10), torch.zeros(2, 1, 6, 10, dtype=torch.bool)
-    valid[0, :, :4, :7] = True
-    valid[1] = True
-    found = norm(x, valid)
-    plain = torch.nn.GroupNorm(4, 8)
-    plain.load_state_dict(norm.state_dict())
-    torch.testing.assert_close(found[:1, :, :4, :7], plain(x[:1, :, :4, :7]), atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(found[1:], plain(x[1:]), atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(norm(x), plain(x))
