@@ -42,6 +42,11 @@ def scales_of(feats, valid):
     return list(zip(reversed(feats), reversed(masks), reversed(extents), strict=True))
 
 
+def sizes_of(metas, device):
+    """Return width, height, width, height of images in pixels, (B, 4) float32, of B dicts with ``img_shape``."""
+    return torch.tensor([meta['img_shape'][1::-1] * 2 for meta in metas], dtype=torch.float, device=device)
+
+
 RARE = -math.log(99)  # bias of sigmoid scores that start at 0.01
 
 
@@ -303,7 +308,7 @@ class MobileFormerHead(DETRHead):
             dict of scalars, see :meth:`loss`.
         """
         logits, boxes = logits.float(), boxes.float()
-        sizes = boxes.new_tensor([meta['img_shape'][1::-1] * 2 for meta in metas])  # (B, 4)
+        sizes = sizes_of(metas, boxes.device)
         names = [meta.get('img_path') or meta.get('img_id', i) for i, meta in enumerate(metas)]
         pairs = self.matcher(logits.detach(), boxes.detach(), objects, sizes, groups, names)
         return self.loss_of_pairs(logits, boxes, objects, sizes, pairs)

@@ -13,7 +13,7 @@ from mfdet.errors import InputError
 from mfdet.layers.box_relation import BoxRelation
 from mfdet.layers.box_sampling import BoxSampling
 from mfdet.layers.position import place_code
-from mfdet.models.e2e_head import RARE, MobileFormerHead, scales_of
+from mfdet.models.e2e_head import RARE, MobileFormerHead, scales_of, sizes_of
 from mfdet.models.query_selection import QuerySelection, moved
 
 
@@ -97,8 +97,8 @@ class MobileFormerPlusHead(MobileFormerHead):
     def forward(self, feats, valid=None, all_blocks=False):
         """Predict classes and boxes, which may reach out of the image; otherwise as :class:`MobileFormerHead`."""
         scales = scales_of(feats, valid)
-        maps = self.selection.maps(scales)
-        logits, boxes = self.run_blocks(maps, scales, *self.selection(self.selection.cells(maps, scales)))
+        maps, cells = self.selection.cells(scales)
+        logits, boxes = self.run_blocks(maps, scales, *self.selection(cells))
         return (logits, boxes) if all_blocks else (logits[-1:], boxes[-1:])
 
     def run_blocks(self, maps, scales, features, boxes, logits):
@@ -136,14 +136,12 @@ class MobileFormerPlusHead(MobileFormerHead):
         Arguments and results otherwise as of :class:`MobileFormerHead`.
         """
         scales = scales_of(feats, valid)
-        maps = self.selection.maps(scales)
-        cells = self.selection.cells(maps, scales)
+        maps, cells = self.selection.cells(scales)
         outputs = self.run_blocks(maps, scales, *self.selection(cells))
         objects = [sample.gt_instances for sample in batch_data_samples]
         metas = [sample.metainfo for sample in batch_data_samples]
         losses = self.loss_by_feat(*outputs, objects, metas)
-        sizes = feats[0].new_tensor([meta['img_shape'][1::-1] * 2 for meta in metas], dtype=torch.float)
-        losses.update(self.loss_of_cells(cells, objects, sizes))
+        losses.update(self.loss_of_cells(cells, objects, sizes_of(metas, outputs[1].device)))
         if self.dense_aid is not None:
             of_aid = self.dense_aid.loss(maps[::-1], batch_data_samples)
             losses.update({f'dense.{name}': loss for name, loss in of_aid.items()})

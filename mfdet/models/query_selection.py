@@ -80,13 +80,16 @@ class QuerySelection(nn.Module):
         self.norm = nn.LayerNorm(query_dim)
         self.assigner = TASK_UTILS.build(dict(type='mmdet.ATSSAssigner', topk=9))
 
-    def maps(self, scales):
-        """Return the maps of the pyramid, see :class:`Pyramid`."""
-        return self.pyramid(scales)
+    def cells(self, scales):
+        """Score and locate the cells of the pyramid.
 
-    def cells(self, maps, scales):
-        """Score and locate the cells of the pyramid; return :class:`Cells`."""
-        parts, masks = [], []
+        Args:
+            scales: of :func:`mfdet.models.e2e_head.scales_of`.
+
+        Returns:
+            The maps of the pyramid, (B, C, H, W) from coarse to fine, and their :class:`Cells`.
+        """
+        maps, parts, masks = self.pyramid(scales), [], []
         for x, (_, mask, extent) in zip(maps, scales, strict=True):
             of_class, of_box = self.class_tower(x, mask), self.box_tower(x, mask)
             logits = self.classify(of_class)
@@ -104,7 +107,7 @@ class QuerySelection(nn.Module):
             valid = torch.cat(masks, 1)
             boxes = boxes.masked_fill(~valid[..., None], EMPTY)
         counts = [x.shape[2] * x.shape[3] for x in maps[::-1]]
-        return Cells(logits, peaks, boxes, features, priors, valid, counts)
+        return maps, Cells(logits, peaks, boxes, features, priors, valid, counts)
 
     def priors(self, x, extent):
         """Return the boxes that the cells of a map x (B, C, H, W) start from, (B or 1, 4, H, W)."""

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from head_inputs import make_aid
 from quick import QUICK, lengths
 from tiny_model import METADATA, save_onnx
 
@@ -16,23 +17,7 @@ from mfdet.engine.inference import load_model
 SHAPES = str(Path(__file__).parents[2] / 'configs' / 'shapes' / 'e2e_plus_mf26m.py')
 AIDED = f"""
 _base_ = [{SHAPES!r}]
-model = dict(
-    bbox_head=dict(
-        dense_aid=dict(
-            type='ATSSHead',
-            num_classes=6,
-            in_channels=96,
-            feat_channels=16,
-            stacked_convs=1,
-            norm_cfg=dict(type='BN'),
-            anchor_generator=dict(
-                type='AnchorGenerator', ratios=[1.0], octave_base_scale=4, scales_per_octave=1, strides=[8, 16, 32]
-            ),
-            loss_bbox=dict(type='GIoULoss', loss_weight=2.0),
-            train_cfg=dict(assigner=dict(type='ATSSAssigner', topk=9), allowed_border=-1, pos_weight=-1, debug=False),
-        ),
-    ),
-)
+model = dict(bbox_head=dict(dense_aid={make_aid(num_classes=6, channels=96)}))
 """
 OPTIONS = [*QUICK, *lengths(6, 3), 'train_cfg.max_epochs=2']
 

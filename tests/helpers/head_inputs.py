@@ -25,6 +25,23 @@ def make_plus_head(**options):
     return make_head(MobileFormerPlusHead, **{**SMALL_PLUS, **options})
 
 
+def make_aid(num_classes, channels):
+    """Return the config of a dense head that aids the training."""
+    return dict(
+        type='ATSSHead',
+        num_classes=num_classes,
+        in_channels=channels,
+        feat_channels=16,
+        stacked_convs=1,
+        loss_bbox=dict(type='GIoULoss', loss_weight=2.0),
+        norm_cfg=dict(type='BN'),
+        anchor_generator=dict(
+            type='AnchorGenerator', ratios=[1.0], octave_base_scale=4, scales_per_octave=1, strides=[8, 16, 32]
+        ),
+        train_cfg=dict(assigner=dict(type='ATSSAssigner', topk=9), allowed_border=-1, pos_weight=-1, debug=False),
+    )
+
+
 def make_feats(height, width, batch=2, channels=(8, 12, 16), seed=0):
     generator = torch.Generator().manual_seed(seed)
     sizes = [(-(-height // s), -(-width // s)) for s in (8, 16, 32)][-len(channels) :]

@@ -1,26 +1,14 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from head_inputs import SMALL_PLUS, make_feats, make_plus_head, make_samples
+from head_inputs import SMALL_PLUS, make_aid, make_feats, make_plus_head, make_samples
 from mmdet.structures.bbox import bbox_cxcywh_to_xyxy, bbox_overlaps
 
 from mfdet.errors import InputError
 from mfdet.models import MobileFormerPlusHead
 from mfdet.models.e2e_head import scales_of
 
-AID = dict(
-    type='ATSSHead',
-    num_classes=5,
-    in_channels=16,
-    feat_channels=16,
-    stacked_convs=1,
-    loss_bbox=dict(type='GIoULoss', loss_weight=2.0),
-    norm_cfg=dict(type='BN'),
-    anchor_generator=dict(
-        type='AnchorGenerator', ratios=[1.0], octave_base_scale=4, scales_per_octave=1, strides=[8, 16, 32]
-    ),
-    train_cfg=dict(assigner=dict(type='ATSSAssigner', topk=9), allowed_border=-1, pos_weight=-1, debug=False),
-)
+AID = make_aid(num_classes=5, channels=16)
 
 
 @pytest.mark.parametrize('counts', [(3, 2), (0, 0)])
@@ -79,7 +67,7 @@ def test_scores_start_as_those_of_the_cells_with_duplicates_put_down():
     feats = make_feats(64, 96)
     scales = scales_of(feats, None)
     with torch.no_grad():
-        cells = head.selection.cells(head.selection.maps(scales), scales)
+        _, cells = head.selection.cells(scales)
         _, starts, of_cells = head.selection(cells)
         logits, boxes = head(feats, all_blocks=True)
     for block in logits:
@@ -92,7 +80,7 @@ def test_scores_start_as_those_of_the_cells_with_duplicates_put_down():
 def test_losses_of_the_cells_are_those_of_mmdet():
     head = make_plus_head(cells_weight=2.0).train()
     scales = scales_of(make_feats(64, 96), None)
-    cells = head.selection.cells(head.selection.maps(scales), scales)
+    _, cells = head.selection.cells(scales)
     objects = [sample.gt_instances for sample in make_samples((3, 2))]
     sizes = torch.tensor([[96.0, 64.0, 96.0, 64.0]] * 2)
     losses = head.loss_of_cells(cells, objects, sizes)

@@ -41,8 +41,7 @@ def outputs_of(model, inputs):
         feats, valid = model.features(data['inputs'], data['data_samples'])
         if hasattr(head, 'selection'):
             scales = scales_of(feats, valid)
-            maps = head.selection.maps(scales)
-            cells = head.selection.cells(maps, scales)
+            maps, cells = head.selection.cells(scales)
             outputs['cells'] = head.scores(cells.logits[0]), cells.boxes[0]
             logits, boxes = head.run_blocks(maps, scales, *head.selection(cells))
         else:
