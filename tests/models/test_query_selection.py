@@ -122,5 +122,11 @@ def test_padding_is_given_no_object(selection):
     assert len(cell) > 1
     assert cells.valid[0, cell].all()
     assert (cells.logits[~cells.valid] == PADDED).all()
+    at_the_edge = [InstanceData(bboxes=torch.tensor([[4.0, 16.0, 96.0, 64.0]]), labels=torch.tensor([1]))]
+    centres = []
+    for those in (cells, make_cells(selection)[1]):  # padded, and the image alone
+        _, cell, _ = selection.assign(those, at_the_edge, torch.tensor([[96.0, 64.0, 96.0, 64.0]]))
+        centres.append(those.priors[0, cell])
+    torch.testing.assert_close(*centres)
     no_objects = [InstanceData(bboxes=torch.zeros(0, 4), labels=torch.zeros(0, dtype=torch.long))]
     assert selection.assign(cells, no_objects, torch.tensor([[96.0, 64.0, 96.0, 64.0]]))[1].numel() == 0
