@@ -1,4 +1,4 @@
-"""Values that come out of files and from callers: texts without lone surrogates, and whole numbers."""
+"""Values that come out of files and from callers: texts without lone surrogates, whole numbers, lists of names."""
 
 import math
 from numbers import Integral
@@ -17,3 +17,8 @@ def is_text(value):
 def is_count(value, most=math.inf):
     """Tell whether a value is a whole number, of Python or NumPy, from 1 to ``most``."""
     return isinstance(value, Integral) and not isinstance(value, bool) and 1 <= value <= most
+
+
+def listed(names, most=10):
+    """Join names for a sentence, at most a few of them."""
+    return ', '.join(map(str, names[:most])) + (f' and {len(names) - most} more' if len(names) > most else '')

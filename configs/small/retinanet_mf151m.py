@@ -5,4 +5,8 @@ _base_ = [
     '../_base_/schedules/schedule_scratch.py',
     '../_base_/runtime/default.py',
 ]
-model = dict(backbone=dict(arch='151m'), neck=dict(in_channels=[32, 88, 128]))
+model = dict(
+    data_preprocessor=dict(pad_size_divisor=320),  # as in training: RetinaNet does not mask padding
+    backbone=dict(arch='151m'),
+    neck=dict(in_channels=[32, 88, 128]),
+)

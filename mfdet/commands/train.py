@@ -14,8 +14,11 @@ EXAMPLE = """examples:
   %(prog)s configs/shapes/retinanet_mf26m.py
   %(prog)s configs/retinanet_mf508m.py --backbone-weights mobile-former-508m.pth.tar
   %(prog)s configs/small/retinanet_mf151m.py --data-root cells \\
-      --train-ann train.json --train-images images --val-ann val.json --val-images images"""
+      --train-ann train.json --train-images images --val-ann val.json --val-images images
+  %(prog)s configs/small/retinanet_mf151m_finetune.py --load-from work_dirs/small/retinanet_mf151m/best_*.pth \\
+      --data-root cells --train-ann train.json --train-images images --val-ann val.json --val-images images"""
 
+LAST_STAGE = 4  # of the backbones here, counted from 0
 RANKS = dict(pytorch='RANK', slurm='SLURM_PROCID', mpi='OMPI_COMM_WORLD_RANK')  # variables of the launchers
 
 
@@ -86,6 +89,12 @@ def build_parser():
     add_data_options(parser, ('train', 'val'))
     parser.add_argument('--backbone-weights', metavar='FILE', help='released or converted ImageNet weights')
     parser.add_argument(
+        '--load-from', metavar='FILE', help='start from a trained detector, of other classes too: .pth or .safetensors'
+    )
+    parser.add_argument(
+        '--freeze', metavar='STAGES', help='backbone, or a number: its first stages (0 to 4) keep their weights'
+    )
+    parser.add_argument(
         '--resume',
         nargs='?',
         const='latest',
@@ -143,6 +152,12 @@ def build_config(args):
                 'from scratch'
             )
         config.model.backbone.init_cfg = dict(type='Pretrained', checkpoint=args.backbone_weights)
+    if args.load_from and not os.path.isfile(args.load_from):
+        raise InputError(f'{args.load_from}: no such checkpoint file (--load-from)')
+    if args.freeze is not None:
+        freeze(config, args.freeze)
+        if not (args.load_from or args.backbone_weights or args.resume):
+            raise InputError('--freeze needs weights worth keeping; give --load-from or --backbone-weights')
     if args.amp:
         import torch
 
@@ -163,6 +178,24 @@ def build_config(args):
             raise InputError(f'--auto-scale-lr needs auto_scale_lr = dict(base_batch_size=...) in {args.config}')
         config.auto_scale_lr.enable = True
     return config, counts
+
+
+def freeze(config, stages):
+    """Keep the first stages of the backbone from learning.
+
+    Args:
+        config: the config, changed in place.
+        stages: of ``--freeze``, ``'backbone'`` or a number.
+
+    Raises:
+        InputError: it is neither.
+    """
+    if stages != 'backbone' and stages not in map(str, range(LAST_STAGE + 1)):
+        raise InputError(
+            f"--freeze must be 'backbone' or a number of its stages, 0 (the stem and what follows at its size) to "
+            f'{LAST_STAGE} (all); got {stages!r}'
+        )
+    config.model.backbone.frozen_stages = LAST_STAGE if stages == 'backbone' else int(stages)
 
 
 def log_data(runner, counts):
@@ -190,20 +223,29 @@ def log_data(runner, counts):
         runner.logger.warning(warning)
 
 
-def set_start(config, resume):
-    """Set where a run starts: from the beginning, or from a checkpoint.
+def set_start(config, resume, load_from=None):
+    """Set where a run starts: from the beginning, from a checkpoint of its own, or from another trained detector.
 
     Args:
         config: the config, changed in place.
         resume: of the command line; None, ``'latest'``, ``'auto'`` or a file.
+        load_from: a trained detector, or None.
 
     Raises:
-        InputError: there is nothing to go on from, or an earlier run would be overwritten.
+        InputError: there is nothing to go on from, an earlier run would be overwritten, or it cannot start from two.
     """
     from mfdet.engine.checkpoint import check_resumable, holds_run, latest_checkpoint
 
+    if load_from and resume not in (None, 'auto'):
+        raise InputError(
+            '--resume and --load-from exclude each other: the one goes on with a run, the other starts a new one from '
+            'a trained detector'
+        )
     if resume is None and config.get('resume'):
         resume = config.get('load_from') or 'latest'
+    load_from = load_from or (None if config.get('resume') else config.get('load_from'))
+    if load_from and config.model.backbone.get('init_cfg'):
+        raise InputError('--load-from and --backbone-weights exclude each other: a detector has its own backbone')
     source = resume
     if resume in ('latest', 'auto'):
         source = latest_checkpoint(config.work_dir)
@@ -218,6 +260,9 @@ def set_start(config, resume):
         )
     if source is not None:
         config.resume, config.load_from = True, source
+    elif load_from:
+        config.load_from = load_from
+        config.custom_hooks = [*config.get('custom_hooks', []), dict(type='FineTuneHook')]
 
 
 @command
@@ -238,11 +283,12 @@ def main(argv=None):
     first = os.environ.get(RANKS.get(args.launcher, ''), '0') == '0'
     lock = locked(config.work_dir) if first else contextlib.nullcontext()
     with lock, telling_of_the_dead('go on from the last checkpoint with --resume'):
-        set_start(config, args.resume)
+        set_start(config, args.resume, args.load_from)
         runner = ConsoleRunner.from_cfg(config)
-        if not config.resume and not config.model.backbone.get('init_cfg'):
+        if not config.get('load_from') and not config.model.backbone.get('init_cfg'):
             runner.logger.info(
-                'The backbone starts from scratch; --backbone-weights FILE starts it from released ImageNet weights'
+                'The backbone starts from scratch; --backbone-weights FILE starts it from released ImageNet weights, '
+                '--load-from FILE the whole from a trained detector'
             )
         log_data(runner, counts)
         try:

@@ -5,6 +5,7 @@ import dataclasses
 import math
 
 from mfdet.data.check import box_problem, is_id
+from mfdet.values import listed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,15 +95,15 @@ def compare_counts(train, val, classes):
     if lacking:
         measured = sum(bool(val.objects.get(name)) for name in classes)
         warnings.append(
-            f'{val.source}: no object of {_listed(lacking)}, which training has; AP is averaged over {measured} of '
+            f'{val.source}: no object of {listed(lacking)}, which training has; AP is averaged over {measured} of '
             f'{len(classes)} classes'
         )
     unlearnt = [name for name in classes if val.objects.get(name) and not train.objects.get(name)]
     if unlearnt:
-        warnings.append(f'{train.source}: no object of {_listed(unlearnt)}, which validation has; it counts as missed')
+        warnings.append(f'{train.source}: no object of {listed(unlearnt)}, which validation has; it counts as missed')
     unknown = [name for name, count in val.objects.items() if count and name not in classes]
     if unknown:
-        warnings.append(f'{val.source}: {_listed(unknown)} is no class of the training and is not measured')
+        warnings.append(f'{val.source}: {listed(unknown)} is no class of the training and is not measured')
     return warnings
 
 
@@ -129,8 +130,3 @@ def fit_warnings(counts, queries=None, cell=None, size=None):
             f'{size} pixels long, and hard to find; train on larger images'
         )
     return warnings
-
-
-def _listed(names, most=10):
-    """Join names, at most a few of them."""
-    return ', '.join(map(str, names[:most])) + (f' and {len(names) - most} more' if len(names) > most else '')

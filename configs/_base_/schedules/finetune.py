@@ -1,0 +1,8 @@
+# From a trained detector (--load-from) to one's own images: short, at a smaller rate, and smaller still for what has been
+# trained longest. Goes with runtime/averaged.py. Set train_cfg.max_epochs to change the length.
+_base_ = ['schedule_scratch.py']
+train_cfg = dict(max_epochs=20, val_interval=2)
+optim_wrapper = dict(
+    optimizer=dict(lr=5e-4),
+    paramwise_cfg=dict(custom_keys={'backbone': dict(lr_mult=0.5), 'backbone.stem': dict(lr_mult=0.1)}),
+)

@@ -1,0 +1,128 @@
+"""Weights of a trained detector for another one: other classes, another number of queries, all else the same."""
+
+import dataclasses
+
+from mfdet.errors import InputError
+from mfdet.values import listed
+
+# Layers that have rows of classes, and how: 'anchors' has (A·K, ...), by anchor, then by class; 'no-object' has K rows,
+# and one more if scores are a softmax; 'plain' has K.
+CLASS_LAYERS = {
+    'bbox_head.retina_cls': 'anchors',
+    'bbox_head.fc_cls': 'no-object',
+    'bbox_head.selection.classify': 'plain',
+}
+QUERIES = ('bbox_head.query_features', 'bbox_head.query_positions', 'bbox_head.query_references')  # a row for each
+
+
+@dataclasses.dataclass
+class Transfer:
+    """What a detector takes over from another.
+
+    Attributes:
+        weights: the state dict, complete.
+        loaded: numbers (of parameters and of BatchNorm's statistics) that are taken over.
+        total: how many there are.
+        known: classes whose rows are taken over.
+        fresh: classes whose rows are not.
+        queries: how many rows of queries are taken over and how many there are; None without learned queries.
+    """
+
+    weights: dict
+    loaded: int = 0
+    total: int = 0
+    known: list = dataclasses.field(default_factory=list)
+    fresh: list = dataclasses.field(default_factory=list)
+    queries: tuple | None = None
+
+    def __str__(self):
+        parts = [f'{self.loaded:,} of {self.total:,} weights are taken over']
+        if self.known:
+            parts.append(f'the class layer knows {listed(self.known)}')
+        if self.fresh:
+            parts.append(f'its rows start anew for {listed(self.fresh)}, which the checkpoint has not')
+        if self.queries and self.queries[0] < self.queries[1]:
+            parts.append(f'{self.queries[1] - self.queries[0]} of {self.queries[1]} queries start anew')
+        return '; '.join(parts)
+
+
+def transfer(weights, fresh, classes_before, classes, source, made_of=''):
+    """Fit the weights of a trained detector to one of other classes.
+
+    All entries are taken over as they are, but for the class layer, row by row by the names of the classes, and for
+    learned queries, in order as far as they go. What has no counterpart stays as in ``fresh``.
+
+    Args:
+        weights: ``{name: tensor}`` of the checkpoint.
+        fresh: the state dict of the new detector, initialised.
+        classes_before: class names of the checkpoint; None if it names none, then no class is known.
+        classes: class names of the new detector.
+        source: the checkpoint's file, for the message.
+        made_of: what the checkpoint is of, for the message.
+
+    Returns:
+        :class:`Transfer`.
+
+    Raises:
+        InputError: another entry differs in shape, is missing or unknown; the first is named.
+    """
+    classes_before = list(classes_before or [])
+    result = Transfer(dict.fromkeys(fresh))
+    result.known = [name for name in classes if name in classes_before]
+    result.fresh = [name for name in classes if name not in classes_before]
+    for name, target in fresh.items():
+        if name not in weights:
+            raise _misfit(source, made_of, f'the entry {name!r} is missing in it')
+        value, layer = weights[name], name.rpartition('.')[0]
+        by_row = layer in CLASS_LAYERS or name in QUERIES
+        fits = value.dim() == target.dim() and value.shape[by_row:] == target.shape[by_row:]
+        fits = fits and value.is_floating_point() == target.is_floating_point()
+        pairs = []
+        if fits and layer in CLASS_LAYERS:
+            pairs = _class_rows(CLASS_LAYERS[layer], len(value), len(target), classes_before, list(classes))
+        elif fits and name in QUERIES:
+            shared = min(len(value), len(target))
+            pairs = [(row, row) for row in range(shared)]
+            result.queries = shared, len(target)
+        if not fits or pairs is None:
+            here = f'it is {_kind(value)}, here {_kind(target)}'
+            raise _misfit(source, made_of, f'the first entry that differs is {name!r}: {here}')
+        merged = target.clone() if by_row else value
+        for row, row_before in pairs:
+            merged[row] = value[row_before].to(target.dtype)
+        result.weights[name] = merged
+        result.total += target.numel()
+        result.loaded += len(pairs) * target[0].numel() if by_row else target.numel()
+    unknown = [name for name in weights if name not in fresh]
+    if unknown:
+        raise _misfit(source, made_of, f'its entry {unknown[0]!r} has no counterpart here')
+    return result
+
+
+def _class_rows(layout, rows_before, rows, classes_before, classes):
+    """Return pairs (row, row before) of a class layer; None if it has not the rows that its classes need."""
+    if not classes_before:
+        return []
+    extra = rows - len(classes) if layout == 'no-object' else 0
+    anchors = (rows - extra) // len(classes)
+    if rows_before != anchors * len(classes_before) + extra:
+        return None
+    pairs = [
+        (anchor * len(classes) + row, anchor * len(classes_before) + classes_before.index(name))
+        for anchor in range(anchors)
+        for row, name in enumerate(classes)
+        if name in classes_before
+    ]
+    return pairs + [(rows - 1, rows_before - 1)] * extra
+
+
+def _kind(tensor):
+    return f'{tuple(tensor.shape)} of {tensor.dtype}'
+
+
+def _misfit(source, made_of, what):
+    """Return the error for a checkpoint that is of another detector."""
+    of = f', which is of {made_of},' if made_of else ''
+    return InputError(
+        f'--load-from {source}{of} does not fit this config: {what}; take the config that it was trained with'
+    )
