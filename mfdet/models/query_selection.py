@@ -5,7 +5,7 @@ import dataclasses
 import torch
 import torch.nn.functional as F
 from mmdet.registry import TASK_UTILS
-from mmdet.structures.bbox import bbox_cxcywh_to_xyxy
+from mmdet.structures.bbox import bbox_cxcywh_to_xyxy, bbox_xyxy_to_cxcywh
 from mmengine.structures import InstanceData
 from torch import nn
 
@@ -15,6 +15,7 @@ PADDED = -20.0  # logit of cells outside the image
 EMPTY = 0.5  # their box, (cx, cy, w, h)
 STEP = 0.1, 0.1, 0.2, 0.2  # of a cell's box, as in mmdet's dense heads
 NO_PEAK = 10.0  # how far a cell that is no peak ranks behind
+LEAST = 3.0  # sides of an object, in cells of the finest map, below which it is given cells as if it were so large
 
 
 def moved(boxes, steps):
@@ -121,6 +122,9 @@ class QuerySelection(nn.Module):
     def assign(self, cells, objects, sizes):
         """Give each object several cells (ATSS, Zhang et al., CVPR 2020).
 
+        Those of an object must have their centre in it, so that one hardly larger than a cell would have one or two
+        where others have nine. It is therefore given cells as if its sides were :data:`LEAST` cells long.
+
         Args:
             cells: :class:`Cells` of B images.
             objects: B InstanceData with ``bboxes`` (T_b, 4) xyxy in pixels and ``labels`` (T_b,).
@@ -135,9 +139,13 @@ class QuerySelection(nn.Module):
             if cells.valid is not None:
                 inside = cells.valid[i].nonzero()[:, 0]
                 counts = [int(part.sum()) for part in cells.valid[i].split(counts)]
-            priors = cells.priors[i % len(cells.priors), inside]
-            priors = InstanceData(priors=bbox_cxcywh_to_xyxy(priors.float()) * size)
-            found = self.assigner.assign(priors, counts, item).gt_inds  # 0 where there is none
+            priors = cells.priors[i % len(cells.priors)].float()
+            least = LEAST * priors[0, 2:] / self.cell_size * size[:2]  # of width and height, in pixels
+            boxes = bbox_xyxy_to_cxcywh(item.bboxes.to(size))
+            boxes = torch.cat([boxes[:, :2], boxes[:, 2:].maximum(least)], 1)
+            grown = InstanceData(bboxes=bbox_cxcywh_to_xyxy(boxes), labels=item.labels)
+            priors = InstanceData(priors=bbox_cxcywh_to_xyxy(priors[inside]) * size)
+            found = self.assigner.assign(priors, counts, grown).gt_inds  # 0 where there is none
             cell = found.nonzero()[:, 0]
             pairs.append(torch.stack([torch.full_like(cell, i), inside[cell], found[cell] - 1 + offset]))
             offset += len(item)

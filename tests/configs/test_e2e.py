@@ -33,7 +33,7 @@ def test_the_plus_family_costs_up_to_two_fifths_more(capsys, arch):
     assert plus['params'] == pytest.approx(paper['params'], rel=0.02)
 
 
-@pytest.mark.parametrize('path', sorted(CONFIGS.glob('e2e_mf*.py')), ids=lambda path: path.stem)
+@pytest.mark.parametrize('path', sorted(CONFIGS.glob('e2e_mf*m.py')), ids=lambda path: path.stem)
 def test_configs_are_short_and_follow_the_recipe(path):
     assert len(path.read_text().splitlines()) <= 30
     config = Config.fromfile(path)
@@ -46,6 +46,17 @@ def test_configs_are_short_and_follow_the_recipe(path):
     assert optimizer.paramwise_cfg.custom_keys.backbone.lr_mult == 0.1
     assert optimizer.clip_grad.max_norm == 0.1
     assert config.param_scheduler[-1].milestones == [200]
+
+
+@pytest.mark.parametrize('path', sorted(CONFIGS.glob('e2e_mf*_fast.py')), ids=lambda path: path.stem)
+def test_the_fast_ones_are_the_same_graph_in_50_epochs(path):
+    fast, paper = (Config.fromfile(p) for p in (path, path.with_stem(path.stem.removesuffix('_fast'))))
+    training = ('loss_cls', 'matcher')
+    assert {k: v for k, v in fast.model.bbox_head.items() if k not in training} == paper.model.bbox_head
+    assert fast.model.backbone == paper.model.backbone
+    assert fast.train_cfg.max_epochs == 50
+    assert 'PowerEMAHook' in [hook.type for hook in fast.custom_hooks]
+    assert 'no AP is known' in path.read_text()
 
 
 def test_the_short_schedule_drops_the_rate_for_its_last_third():

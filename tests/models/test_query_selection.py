@@ -130,3 +130,14 @@ def test_padding_is_given_no_object(selection):
     torch.testing.assert_close(*centres)
     no_objects = [InstanceData(bboxes=torch.zeros(0, 4), labels=torch.zeros(0, dtype=torch.long))]
     assert selection.assign(cells, no_objects, torch.tensor([[96.0, 64.0, 96.0, 64.0]]))[1].numel() == 0
+
+
+def test_an_object_hardly_larger_than_a_cell_is_given_cells_around_it(selection):
+    _, cells = make_cells(selection, rows=16, columns=16)  # of 8 pixels
+    for side in (2.0, 10.0):
+        box = torch.tensor([[60.0, 60.0, 60.0, 60.0]]) + torch.tensor([-side, -side, side, side]) / 2
+        objects = [InstanceData(bboxes=box, labels=torch.tensor([0]))]
+        _, cell, _ = selection.assign(cells, objects, torch.full((1, 4), 128.0))
+        assert {(int(n) // 16, int(n) % 16) for n in cell} >= {(6, 7), (7, 7), (8, 7)}
+        assert len(cell) >= 4
+        assert objects[0].bboxes.equal(box)

@@ -8,6 +8,6 @@ model = dict(
         num_blocks=[1, 2, 2],
         query_dim=96,
         expand_ratio=4,
-        pyramid_channels=96,
+        pyramid_channels=64,
     ),
 )

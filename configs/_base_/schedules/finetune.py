@@ -1,5 +1,5 @@
-# From a trained detector (--load-from) to one's own images: short, at a smaller rate, and smaller still for what has been
-# trained longest. Goes with runtime/averaged.py. Set train_cfg.max_epochs to change the length.
+# From a trained detector (--load-from) to one's own images: short, at a smaller rate, smaller still for the backbone.
+# Goes with runtime/averaged.py. Set train_cfg.max_epochs to change the length.
 _base_ = ['schedule_scratch.py']
 train_cfg = dict(max_epochs=20, val_interval=2)
 optim_wrapper = dict(

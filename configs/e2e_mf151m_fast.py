@@ -1,0 +1,13 @@
+# The paper's end-to-end detector with Mobile-Former-151M in 50 epochs on COCO, with scores that tell the quality of
+# the box and averaged weights. Not of the paper and not yet trained on COCO by anyone: no AP is known.
+#   python tools/train.py configs/e2e_mf151m_fast.py --backbone-weights mobile-former-151m.pth.tar
+_base_ = [
+    '_base_/models/e2e_mf_quality.py',
+    '_base_/datasets/coco_detection_e2e.py',
+    '_base_/schedules/e2e_50e.py',
+    '_base_/runtime/averaged.py',
+]
+model = dict(
+    backbone=dict(arch='151m'),
+    bbox_head=dict(in_channels=[32, 88, 128], channels=[176, 128, 40], expand_ratio=4),
+)
