@@ -4,7 +4,7 @@ import warnings
 
 import torch
 from mmdet.registry import MODELS
-from mmdet.structures.bbox import bbox_cxcywh_to_xyxy, bbox_overlaps, bbox_xyxy_to_cxcywh
+from mmdet.structures.bbox import bbox_cxcywh_to_xyxy, bbox_overlaps
 from mmdet.utils import reduce_mean
 from mmengine.dist import get_world_size
 from torch import nn
@@ -15,8 +15,6 @@ from mfdet.layers.box_sampling import BoxSampling
 from mfdet.layers.position import place_code
 from mfdet.models.e2e_head import RARE, MobileFormerHead, scales_of, sizes_of
 from mfdet.models.query_selection import QuerySelection, moved
-
-NEAR = 0.5  # IoU from which on a query learns to move onto an object
 
 
 @MODELS.register_module()
@@ -37,7 +35,7 @@ class MobileFormerPlusHead(MobileFormerHead):
         num_classes: number of classes K.
         in_channels: channels of the backbone's maps, fine to coarse.
         pyramid_channels: channels of the pyramid, divisible by 8.
-        cell_size: side of the box that a cell starts from, in cells.
+        boxes_per_cell, cell_size: of :class:`QuerySelection`.
         cells_weight: factor of the losses of the cells.
         dense_aid: a further dense head of mmdet on the pyramid, whose losses train the maps as well; it is no part of
             the trained model, see :mod:`mfdet.models.training_aids`. None for none.
@@ -50,12 +48,24 @@ class MobileFormerPlusHead(MobileFormerHead):
     code_gain = 4.0
 
     def __init__(
-        self, num_classes, in_channels, pyramid_channels=64, cell_size=4.0, cells_weight=3.0, dense_aid=None, **others
+        self,
+        num_classes,
+        in_channels,
+        pyramid_channels=64,
+        boxes_per_cell=3,
+        cell_size=2.0,
+        cells_weight=3.0,
+        dense_aid=None,
+        **others,
     ):
         if 'refine_positions' in others:
             raise InputError('refine_positions: positions follow the boxes here; leave it out')
         self._selection = dict(
-            in_channels=in_channels[::-1], channels=pyramid_channels, num_classes=num_classes, cell_size=cell_size
+            in_channels=in_channels[::-1],
+            channels=pyramid_channels,
+            num_classes=num_classes,
+            boxes_per_cell=boxes_per_cell,
+            cell_size=cell_size,
         )
         widths = [pyramid_channels] * len(in_channels)
         super().__init__(num_classes, widths, refine_positions=False, **others)
@@ -133,57 +143,21 @@ class MobileFormerPlusHead(MobileFormerHead):
         return tuple(map(torch.stack, zip(*outputs, strict=True)))
 
     def loss(self, feats, batch_data_samples, valid=None):
-        """Compute the losses of every block, its ``steps.``, of the ``cells.`` and of the training aid (``dense.``).
+        """Compute the losses of every block, of the cells (``cells.``) and of the training aid (``dense.``).
 
         Arguments and results otherwise as of :class:`MobileFormerHead`.
         """
         scales = scales_of(feats, valid)
         maps, cells = self.selection.cells(scales)
-        queries = self.selection(cells)
-        logits, boxes = self.run_blocks(maps, scales, *queries)
+        logits, boxes = self.run_blocks(maps, scales, *self.selection(cells))
         objects = [sample.gt_instances for sample in batch_data_samples]
         metas = [sample.metainfo for sample in batch_data_samples]
-        sizes = sizes_of(metas, boxes.device)
         losses = self.loss_by_feat(logits, boxes, objects, metas)
-        losses.update(self.loss_of_steps(torch.cat([queries[1][None], boxes[:-1]]), boxes, objects, sizes))
-        losses.update(self.loss_of_cells(cells, objects, sizes))
+        losses.update(self.loss_of_cells(cells, objects, sizes_of(metas, boxes.device)))
         if self.dense_aid is not None:
             of_aid = self.dense_aid.loss(maps[::-1], batch_data_samples)
             losses.update({f'dense.{name}': loss for name, loss in of_aid.items()})
         return losses
-
-    def loss_of_steps(self, starts, boxes, objects, sizes):
-        """Compute the losses of the boxes of all queries that were near an object before the block, matched or not.
-
-        The matching alone would show a block one query for each object, where many can learn how to move (Cascade
-        R-CNN, Cai & Vasconcelos, CVPR 2018; MS-DETR, Zhao et al., CVPR 2024).
-
-        Args:
-            starts: boxes before each block, (L, B, M, 4) normalised (cx, cy, w, h).
-            boxes: after it, likewise.
-            objects, sizes: see :meth:`MobileFormerHead.loss_of_pairs`.
-
-        Returns:
-            ``steps.loss_bbox`` and ``steps.loss_iou``, scalars.
-        """
-        boxes, starts = boxes.float(), starts.detach().float()
-        predicted, truth = [boxes[:0, 0, 0]], [boxes[:0, 0, 0]]  # pairs (P, 4) of each image, in shares of its sides
-        for i, (item, size) in enumerate(zip(objects, sizes, strict=True)):
-            if len(item):
-                objects_here = item.bboxes.to(boxes) / size
-                best, target = bbox_overlaps(bbox_cxcywh_to_xyxy(starts[:, i].flatten(0, 1)), objects_here).max(1)
-                near = best >= NEAR
-                predicted.append(boxes[:, i].flatten(0, 1)[near])
-                truth.append(objects_here[target[near]])
-        predicted, truth = torch.cat(predicted), torch.cat(truth)
-        if not len(predicted):
-            loss_bbox = loss_iou = 0 * boxes.sum()
-        else:
-            loss_bbox = self.loss_bbox(predicted, bbox_xyxy_to_cxcywh(truth), reduction_override='sum')
-            loss_iou = self.loss_iou(bbox_cxcywh_to_xyxy(predicted), truth, reduction_override='sum')
-        # By the mean number of pairs of a block, as the losses of the matched queries are.
-        count = reduce_mean(boxes.new_tensor(len(predicted) / len(boxes))).clamp(min=1 / get_world_size())
-        return {'steps.loss_bbox': loss_bbox / count, 'steps.loss_iou': loss_iou / count}
 
     def loss_of_cells(self, cells, objects, sizes):
         """Compute the losses of the cells, several of which belong to each object.

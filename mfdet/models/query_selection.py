@@ -13,7 +13,6 @@ from mfdet.layers.pyramid import Pyramid, Tower
 
 PADDED = -20.0  # logit of cells outside the image
 EMPTY = 0.5  # their box, (cx, cy, w, h)
-STEP = 0.1, 0.1, 0.2, 0.2  # of a cell's box, as in mmdet's dense heads
 NO_PEAK = 10.0  # how far a cell that is no peak ranks behind
 LEAST = 3.0  # sides of an object, in cells of the finest map, below which it is given cells as if it were so large
 
@@ -30,7 +29,7 @@ def moved(boxes, steps):
 
 @dataclasses.dataclass
 class Cells:
-    """The N cells of all scales, fine to coarse.
+    """The boxes of the cells of all scales, N in all: by scale from fine to coarse, by box of the cell, by place.
 
     Attributes:
         logits: class logits (B, N, K).
@@ -39,7 +38,7 @@ class Cells:
         features: (B, N, C).
         priors: the boxes they start from, (B or 1, N, 4).
         valid: bool (B, N), False at padding; None if it is all image.
-        counts: number of cells of each scale.
+        counts: number of boxes of each scale.
     """
 
     logits: torch.Tensor
@@ -64,22 +63,34 @@ class QuerySelection(nn.Module):
         num_classes: number of classes K.
         num_queries: number of queries M.
         query_dim: width d of a query.
-        cell_size: side of the box that a cell starts from, in cells.
+        boxes_per_cell: boxes A of each cell, for objects that overlap or differ in size.
+        cell_size: side of the smallest of them at the start, in cells; they grow to less than twice that, so that the
+            largest and the smallest of the next map follow on each other.
         tower_depth: convolutions before the scores, and before the boxes.
     """
 
-    def __init__(self, in_channels, channels, num_classes, num_queries, query_dim, cell_size=4.0, tower_depth=2):
+    def __init__(
+        self,
+        in_channels,
+        channels,
+        num_classes,
+        num_queries,
+        query_dim,
+        boxes_per_cell=3,
+        cell_size=2.0,
+        tower_depth=2,
+    ):
         super().__init__()
         self.num_queries = num_queries
-        self.cell_size = cell_size
+        self.cell_sizes = [cell_size * 2 ** (i / boxes_per_cell) for i in range(boxes_per_cell)]
         self.pyramid = Pyramid(in_channels, channels)
         self.class_tower = Tower(channels, tower_depth)
         self.box_tower = Tower(channels, tower_depth)
-        self.classify = nn.Conv2d(channels, num_classes, 1)
-        self.regress = nn.Conv2d(channels, 4, 1)
+        self.classify = nn.Conv2d(channels, boxes_per_cell * num_classes, 1)
+        self.regress = nn.Conv2d(channels, boxes_per_cell * 4, 1)
         self.query = nn.Linear(2 * channels, query_dim)
         self.norm = nn.LayerNorm(query_dim)
-        self.assigner = TASK_UTILS.build(dict(type='mmdet.ATSSAssigner', topk=9))
+        self.assigner = TASK_UTILS.build(dict(type='mmdet.ATSSAssigner', topk=9 * boxes_per_cell))
 
     def cells(self, scales):
         """Score and locate the cells of the pyramid.
@@ -91,32 +102,37 @@ class QuerySelection(nn.Module):
             The maps of the pyramid, (B, C, H, W) from coarse to fine, and their :class:`Cells`.
         """
         maps, parts, masks = self.pyramid(scales), [], []
+        count = len(self.cell_sizes)
         for x, (_, mask, extent) in zip(maps, scales, strict=True):
             of_class, of_box = self.class_tower(x, mask), self.box_tower(x, mask)
-            logits = self.classify(of_class)
+            logits = self.classify(of_class).unflatten(1, (count, -1))  # (B, A, K, H, W)
             if mask is not None:
-                logits = logits.masked_fill(~mask, PADDED)
-                masks.insert(0, mask.flatten(1))
-            peaks = torch.where(logits >= F.max_pool2d(logits, 3, 1, 1), logits, logits - NO_PEAK)
-            features = torch.cat([of_class, of_box], 1)
-            parts.insert(0, (logits, peaks, self.regress(of_box), features, self.priors(x, extent)))
+                logits = logits.masked_fill(~mask[:, None], PADDED)
+                masks.insert(0, mask.flatten(1).repeat(1, count))
+            best = F.max_pool2d(logits.amax(1), 3, 1, 1)[:, None]
+            peaks = torch.where(logits >= best, logits, logits - NO_PEAK)
+            features = torch.cat([of_class, of_box], 1)[:, None].expand(-1, count, -1, -1, -1)
+            steps = self.regress(of_box).unflatten(1, (count, -1))
+            parts.insert(0, (logits, peaks, steps, features, self.priors(x, extent)))
         logits, peaks, steps, features, priors = (
-            torch.cat([x.flatten(2) for x in part], 2).transpose(1, 2) for part in zip(*parts, strict=True)
+            torch.cat([x.transpose(1, 2).flatten(2) for x in part], 2).transpose(1, 2)
+            for part in zip(*parts, strict=True)
         )
-        boxes, valid = moved(priors, steps * steps.new_tensor(STEP)), None
+        boxes, valid = moved(priors, steps), None
         if masks:
             valid = torch.cat(masks, 1)
             boxes = boxes.masked_fill(~valid[..., None], EMPTY)
-        counts = [x.shape[2] * x.shape[3] for x in maps[::-1]]
+        counts = [count * x.shape[2] * x.shape[3] for x in maps[::-1]]
         return maps, Cells(logits, peaks, boxes, features, priors, valid, counts)
 
     def priors(self, x, extent):
-        """Return the boxes that the cells of a map x (B, C, H, W) start from, (B or 1, 4, H, W)."""
+        """Return the boxes that the cells of a map x (B, C, H, W) start from, (B or 1, A, 4, H, W)."""
         rows = (torch.arange(x.shape[2], device=x.device) + 0.5) / extent[:, 1:]
         columns = (torch.arange(x.shape[3], device=x.device) + 0.5) / extent[:, :1]
-        size = (self.cell_size / extent)[:, :, None, None].expand(-1, -1, *x.shape[2:])
-        centres = columns[:, None, None].expand(-1, -1, x.shape[2], -1), rows[:, None, :, None].expand_as(size[:, :1])
-        return torch.cat([*centres, size], 1).to(x.dtype)
+        shape = len(extent), 1, *x.shape[2:]
+        centres = columns[:, None, None].expand(shape), rows[:, None, :, None].expand(shape)
+        sizes = [(side / extent)[:, :, None, None].expand(-1, -1, *x.shape[2:]) for side in self.cell_sizes]
+        return torch.stack([torch.cat([*centres, size], 1) for size in sizes], 1).to(x.dtype)
 
     @torch.no_grad()
     def assign(self, cells, objects, sizes):
@@ -140,7 +156,7 @@ class QuerySelection(nn.Module):
                 inside = cells.valid[i].nonzero()[:, 0]
                 counts = [int(part.sum()) for part in cells.valid[i].split(counts)]
             priors = cells.priors[i % len(cells.priors)].float()
-            least = LEAST * priors[0, 2:] / self.cell_size * size[:2]  # of width and height, in pixels
+            least = LEAST * priors[0, 2:] / self.cell_sizes[0] * size[:2]  # of width and height, in pixels
             boxes = bbox_xyxy_to_cxcywh(item.bboxes.to(size))
             boxes = torch.cat([boxes[:, :2], boxes[:, 2:].maximum(least)], 1)
             grown = InstanceData(bboxes=bbox_cxcywh_to_xyxy(boxes), labels=item.labels)

@@ -6,11 +6,11 @@ from mfdet.errors import InputError
 from mfdet.values import listed
 
 # Layers that have rows of classes, and how: 'anchors' has (A·K, ...), by anchor, then by class; 'no-object' has K rows,
-# and one more if scores are a softmax; 'plain' has K.
+# and one more if scores are a softmax.
 CLASS_LAYERS = {
     'bbox_head.retina_cls': 'anchors',
     'bbox_head.fc_cls': 'no-object',
-    'bbox_head.selection.classify': 'plain',
+    'bbox_head.selection.classify': 'anchors',
 }
 QUERIES = ('bbox_head.query_features', 'bbox_head.query_positions', 'bbox_head.query_references')  # a row for each
 

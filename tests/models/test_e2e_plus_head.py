@@ -3,7 +3,6 @@ import torch
 import torch.nn.functional as F
 from head_inputs import SMALL_PLUS, make_aid, make_feats, make_plus_head, make_samples
 from mmdet.structures.bbox import bbox_cxcywh_to_xyxy, bbox_overlaps
-from mmengine.structures import InstanceData
 
 from mfdet.errors import InputError
 from mfdet.models import MobileFormerPlusHead
@@ -22,7 +21,7 @@ def test_every_parameter_is_trained(options, counts):
     losses = head.loss(make_feats(64, 96), samples)
     depth = sum(options.get('num_blocks', SMALL_PLUS['num_blocks']))
     own = [name for name in losses if not name.startswith('dense.')]
-    assert len(own) == 3 * depth + 4  # the blocks, their steps and the cells
+    assert len(own) == 3 * depth + 2  # the blocks and the cells
     sum(sum(loss) if isinstance(loss, list) else loss for loss in losses.values()).backward()
     assert [name for name, parameter in head.named_parameters() if parameter.grad is None] == []
 
@@ -99,25 +98,6 @@ def test_losses_of_the_cells_are_those_of_mmdet():
     entropy = F.binary_cross_entropy_with_logits(cells.logits, aims, reduction='none')
     focal = (entropy * (aims - cells.logits.sigmoid()).square()).sum() / len(cell)
     torch.testing.assert_close(losses['cells.loss_cls'], 2 * focal)
-
-
-def test_every_query_near_an_object_learns_to_step_onto_it():
-    head = make_plus_head()
-    starts = torch.tensor([[[0.5, 0.5, 0.2, 0.4], [0.5, 0.5, 0.25, 0.4], [0.5, 0.5, 0.6, 0.4], [0.1, 0.1, 0.1, 0.1]]])
-    starts = torch.stack([starts, starts.flip(1)])  # two blocks; the same queries in another order
-    boxes = (starts + 0.01).requires_grad_()
-    objects = [InstanceData(bboxes=torch.tensor([[40.0, 60.0, 60.0, 140.0], [0.0, 0.0, 3.0, 3.0]]))]
-    sizes = torch.tensor([[100.0, 200.0, 100.0, 200.0]])
-    losses = head.loss_of_steps(starts, boxes, objects, sizes)
-    near, truth = boxes[0, 0, :2], torch.tensor([[0.5, 0.5, 0.2, 0.4]] * 2)
-    each = F.l1_loss(near, truth, reduction='none').sum() * head.loss_bbox.loss_weight
-    torch.testing.assert_close(losses['steps.loss_bbox'], 2 * each / 2)  # two blocks, each of two pairs
-    overlap = bbox_overlaps(*(bbox_cxcywh_to_xyxy(part) for part in (near, truth)), mode='giou', is_aligned=True)
-    expected = 2 * (1 - overlap).sum() * head.loss_iou.loss_weight / 2
-    torch.testing.assert_close(losses['steps.loss_iou'], expected)
-    sum(losses.values()).backward()
-    moved = boxes.grad.abs().sum(-1) > 0
-    assert moved[:, 0].tolist() == [[True, True, False, False], [False, False, True, True]]
 
 
 def test_it_learns_one_image():

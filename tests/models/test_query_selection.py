@@ -30,21 +30,29 @@ def test_steps_are_in_units_of_the_box():
     assert moved(boxes, torch.full((1, 4), 1e9))[..., 2:].isfinite().all()
 
 
-def test_cells_start_on_boxes_of_four_cells_around_themselves(selection):
+def test_boxes_of_a_cell_start_around_it_and_grow_to_those_of_the_next_map(selection):
     x, extent = torch.zeros(1, 16, 10, 20), torch.tensor([[20.0, 10.0]])
-    torch.testing.assert_close(
-        selection.priors(x, extent)[0, :, 3, 7], torch.tensor([7.5 / 20, 3.5 / 10, 4 / 20, 4 / 10])
-    )
+    priors = selection.priors(x, extent)[0, :, :, 3, 7]
+    for prior, side in zip(priors, (2, 2 * 2 ** (1 / 3), 2 * 2 ** (2 / 3)), strict=True):
+        torch.testing.assert_close(prior, torch.tensor([7.5 / 20, 3.5 / 10, side / 20, side / 10]))
+    coarser = selection.priors(torch.zeros(1, 16, 5, 10), extent / 2)[0, 0, 2:, 0, 0]
+    torch.testing.assert_close(coarser, 2 * priors[0, 2:])
 
 
-def test_cells_come_from_fine_to_coarse(selection):
+def test_cells_come_by_scale_from_fine_to_coarse_then_by_box_then_by_place(selection):
     maps, cells = make_cells(selection, batch=2)
     assert [tuple(x.shape) for x in maps] == [(2, 16, 2, 3), (2, 16, 4, 6), (2, 16, 8, 12)]
-    assert cells.counts == [96, 24, 6]
-    assert cells.logits.shape == (2, 126, 3)
+    assert cells.counts == [288, 72, 18]
+    assert cells.logits.shape == (2, 378, 3)
     with torch.no_grad():
-        finest = selection.classify(selection.class_tower(maps[-1]))
-    torch.testing.assert_close(cells.logits[:, :96], finest.flatten(2).transpose(1, 2))
+        finest = selection.classify(selection.class_tower(maps[-1])).view(2, 3, 3, 96)  # box, class
+        features = selection.class_tower(maps[-1]).flatten(2)
+    for box in range(3):
+        part = slice(96 * box, 96 * (box + 1))
+        torch.testing.assert_close(cells.logits[:, part], finest[:, box].transpose(1, 2))
+        torch.testing.assert_close(cells.features[:, part, :16], features.transpose(1, 2))
+        sides = cells.priors[0, part, 2]
+        torch.testing.assert_close(sides, torch.full_like(sides, 2 * 2 ** (box / 3) / 12))
 
 
 def test_cells_start_to_learn_from_their_own_places(selection):
@@ -59,15 +67,15 @@ def test_cells_start_to_learn_from_their_own_places(selection):
     torch.testing.assert_close(still.logits, cells.logits)
 
 
-def test_a_peak_is_the_best_of_its_neighbours_in_its_class(selection):
+def test_a_peak_is_the_best_of_its_cell_and_its_neighbours_in_its_class(selection):
     _, cells = make_cells(selection)
-    logits, peaks = (x[0, :96].view(8, 12, 3) for x in (cells.logits, cells.peaks))
+    logits, peaks = (x[0, :288].view(3, 8, 12, 3) for x in (cells.logits, cells.peaks))
     for row in range(8):
         for column in range(12):
-            around = logits[max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2].amax((0, 1))
-            best = logits[row, column] == around
-            torch.testing.assert_close(peaks[row, column], logits[row, column] - NO_PEAK * ~best)
-    assert 0 < (peaks == logits).float().mean() < 0.5
+            around = logits[:, max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2].amax((0, 1, 2))
+            best = logits[:, row, column] == around
+            torch.testing.assert_close(peaks[:, row, column], logits[:, row, column] - NO_PEAK * ~best)
+    assert 0 < (peaks == logits).float().mean() < 0.2
 
 
 def test_the_best_peaks_become_queries(selection):
@@ -104,8 +112,12 @@ def test_objects_are_given_cells_around_them_at_the_scale_of_their_size(selectio
     ]
     image, cell, target = selection.assign(cells, objects, torch.tensor([[128.0] * 4] * 2))
     assert image.tolist() == [min(t // 2, 1) for t in target.tolist()]
-    scale = torch.bucketize(cell, torch.tensor([256, 256 + 64]), right=True)
-    for number, expected in ((0, 0), (1, 2), (2, 0)):  # 32 px are four cells of the finest, 128 px of the coarsest
+    scale = torch.bucketize(cell, torch.tensor(cells.counts).cumsum(0), right=True)
+    for number, expected in (
+        (0, 1),
+        (1, 2),
+        (2, 1),
+    ):  # 32 px are two cells of the middle map, 128 px four of the coarsest
         assert (scale[target == number] == expected).all()
         assert (target == number).sum() > 1
         box = torch.cat([item.bboxes for item in objects])[number] / 128
@@ -138,6 +150,6 @@ def test_an_object_hardly_larger_than_a_cell_is_given_cells_around_it(selection)
         box = torch.tensor([[60.0, 60.0, 60.0, 60.0]]) + torch.tensor([-side, -side, side, side]) / 2
         objects = [InstanceData(bboxes=box, labels=torch.tensor([0]))]
         _, cell, _ = selection.assign(cells, objects, torch.full((1, 4), 128.0))
-        assert {(int(n) // 16, int(n) % 16) for n in cell} >= {(6, 7), (7, 7), (8, 7)}
-        assert len(cell) >= 4
+        of_the_finest = cell[cell < cells.counts[0]] % 256
+        assert {(int(n) // 16, int(n) % 16) for n in of_the_finest} >= {(6, 7), (7, 7), (8, 7)}
         assert objects[0].bboxes.equal(box)

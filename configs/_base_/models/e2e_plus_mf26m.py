@@ -5,9 +5,9 @@ model = dict(
     bbox_head=dict(
         in_channels=[24, 64, 96],
         channels=[96, 64, 32],
-        num_blocks=[1, 2, 2],
+        num_blocks=[1, 1, 1],
         query_dim=96,
         expand_ratio=4,
-        pyramid_channels=64,
+        pyramid_channels=96,
     ),
 )
