@@ -113,12 +113,8 @@ def test_objects_are_given_cells_around_them_at_the_scale_of_their_size(selectio
     image, cell, target = selection.assign(cells, objects, torch.tensor([[128.0] * 4] * 2))
     assert image.tolist() == [min(t // 2, 1) for t in target.tolist()]
     scale = torch.bucketize(cell, torch.tensor(cells.counts).cumsum(0), right=True)
-    for number, expected in (
-        (0, 1),
-        (1, 2),
-        (2, 1),
-    ):  # 32 px are two cells of the middle map, 128 px four of the coarsest
-        assert (scale[target == number] == expected).all()
+    for number, expected in ((0, {0, 1}), (1, {2}), (2, {0, 1})):  # 32 px: four cells of the finest, two of the next
+        assert set(scale[target == number].tolist()) <= expected
         assert (target == number).sum() > 1
         box = torch.cat([item.bboxes for item in objects])[number] / 128
         centres = cells.priors[0, cell[target == number], :2]
