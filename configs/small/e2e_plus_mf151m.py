@@ -8,6 +8,11 @@ _base_ = [
 model = dict(
     backbone=dict(arch='151m'),
     bbox_head=dict(
-        in_channels=[32, 88, 128], channels=[176, 128, 40], num_blocks=[2, 2, 2], expand_ratio=4, pyramid_channels=64
+        in_channels=[32, 88, 128],
+        channels=[176, 128, 40],
+        num_blocks=[1, 1, 1],
+        expand_ratio=4,
+        pyramid_channels=96,
+        rescore=False,
     ),
 )

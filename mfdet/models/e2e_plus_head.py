@@ -28,8 +28,9 @@ class MobileFormerPlusHead(MobileFormerHead):
     - before each block a query looks at the map inside its box (:class:`mfdet.layers.BoxSampling`);
     - after each block it moves its box, in units of that box, and the next block starts from there, with the code of
       that box as position part (iterative refinement: Deformable DETR, Zhu et al., ICLR 2021);
-    - its score is that of its cell, plus what the block says, less what better queries say that show the same object
-      (:class:`mfdet.layers.BoxRelation`). Queries are matched one to one, so the head learns what else NMS is told.
+    - its score is that of its cell, plus what the block says (``rescore``), less what better queries say that show the
+      same object (:class:`mfdet.layers.BoxRelation`). Queries are matched one to one, so the head learns what else
+      NMS is told.
 
     Args:
         num_classes: number of classes K.
@@ -37,6 +38,8 @@ class MobileFormerPlusHead(MobileFormerHead):
         pyramid_channels: channels of the pyramid, divisible by 8.
         boxes_per_cell, cell_size: of :class:`QuerySelection`.
         cells_weight: factor of the losses of the cells.
+        rescore: let the blocks have their say in the scores. They learn it from one query for each object, which on a
+            few hundred images does more harm than good; without it, blocks refine boxes alone.
         dense_aid: a further dense head of mmdet on the pyramid, whose losses train the maps as well; it is no part of
             the trained model, see :mod:`mfdet.models.training_aids`. None for none.
         others: of :class:`MobileFormerHead`; ``refine_positions`` is not among them.
@@ -55,6 +58,7 @@ class MobileFormerPlusHead(MobileFormerHead):
         boxes_per_cell=3,
         cell_size=2.0,
         cells_weight=3.0,
+        rescore=True,
         dense_aid=None,
         **others,
     ):
@@ -67,6 +71,7 @@ class MobileFormerPlusHead(MobileFormerHead):
             boxes_per_cell=boxes_per_cell,
             cell_size=cell_size,
         )
+        self._rescore = rescore
         widths = [pyramid_channels] * len(in_channels)
         super().__init__(num_classes, widths, refine_positions=False, **others)
         if not self.loss_cls.use_sigmoid:
@@ -98,8 +103,11 @@ class MobileFormerPlusHead(MobileFormerHead):
             nn.init.normal_(layer.weight, std=0.01)
 
     def _reset_scores(self):
-        nn.init.zeros_(self.fc_cls.weight)  # at first, the cells' scores and their relation as they are
-        nn.init.zeros_(self.fc_cls.bias)
+        if self._rescore:
+            nn.init.zeros_(self.fc_cls.weight)  # at first, the cells' scores and their relation as they are
+            nn.init.zeros_(self.fc_cls.bias)
+        else:
+            self.fc_cls = None
 
     def positions(self, boxes):
         """Return the position part (B, M, d) of queries with boxes (B, M, 4): the codes of centre and size."""
@@ -138,7 +146,9 @@ class MobileFormerPlusHead(MobileFormerHead):
                 features = sampling(x, features, boxes, extent, mask)
                 x, features = block(x, features, mask, map_code, positions)
                 boxes = moved(boxes, self.fc_reg(features))
-                scores = logits.detach() + self.fc_cls(features)
+                scores = logits.detach()
+                if self.fc_cls is not None:
+                    scores = scores + self.fc_cls(features)
                 outputs.append((scores + self.relation(boxes.detach(), scores), boxes))
         return tuple(map(torch.stack, zip(*outputs, strict=True)))
 

@@ -12,7 +12,11 @@ AID = make_aid(num_classes=5, channels=16)
 
 
 @pytest.mark.parametrize('counts', [(3, 2), (0, 0)])
-@pytest.mark.parametrize('options', [{}, dict(dense_aid=AID), dict(num_blocks=[2, 0, 1])], ids=['plain', 'aid', 'gap'])
+@pytest.mark.parametrize(
+    'options',
+    [{}, dict(dense_aid=AID), dict(num_blocks=[2, 0, 1]), dict(rescore=False)],
+    ids=['plain', 'aid', 'gap', 'no-rescoring'],
+)
 def test_every_parameter_is_trained(options, counts):
     head = make_plus_head(**options).train()
     samples = make_samples(counts)
@@ -75,6 +79,17 @@ def test_scores_start_as_those_of_the_cells_with_duplicates_put_down():
     torch.testing.assert_close(boxes[0], starts)
     assert (logits[0] < of_cells).any()
     assert logits.sigmoid().mean() < 0.1
+
+
+def test_without_rescoring_the_scores_are_those_of_the_cells_and_their_relation():
+    head = make_plus_head(rescore=False).eval()
+    assert not any(name.startswith('fc_cls.') for name in head.state_dict())
+    feats = make_feats(64, 96)
+    with torch.no_grad():
+        _, _, of_cells = head.selection(head.selection.cells(scales_of(feats, None))[1])
+        logits, boxes = head(feats, all_blocks=True)
+    for scores, places in zip(logits, boxes, strict=True):
+        torch.testing.assert_close(scores, of_cells + head.relation(places, of_cells))
 
 
 def test_losses_of_the_cells_are_those_of_mmdet():

@@ -9,5 +9,6 @@ model = dict(
         query_dim=96,
         expand_ratio=4,
         pyramid_channels=96,
+        rescore=False,
     ),
 )
