@@ -25,6 +25,13 @@ def test_at_first_it_is_a_soft_suppression():
     assert -0.1 < beside < 0  # overlaps by 0.14
 
 
+def test_of_two_that_score_nearly_alike_one_is_put_down():
+    logits = torch.tensor([[[1.0, -9.0], [0.9, -9.0], [-9.0, -9.0], [-9.0, -9.0]]])
+    best, duplicate = BoxRelation()(BOXES, logits)[0, :2, 0].tolist()
+    assert duplicate < -3
+    assert best > -0.1
+
+
 def test_another_class_does_not_stand_in_the_way():
     logits = torch.tensor([[[3.0, -6.0], [-6.0, 3.0], [-6.0, -6.0], [-6.0, -6.0]]])
     assert BoxRelation()(BOXES, logits)[0, :2].min() > -0.1
