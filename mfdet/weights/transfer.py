@@ -38,9 +38,9 @@ class Transfer:
     def __str__(self):
         parts = [f'{self.loaded:,} of {self.total:,} weights are taken over']
         if self.known:
-            parts.append(f'the class layer knows {listed(self.known)}')
+            parts.append(f'it knew {listed(self.known)}')
         if self.fresh:
-            parts.append(f'its rows start anew for {listed(self.fresh)}, which the checkpoint has not')
+            parts.append(f'the class layer starts anew for {listed(self.fresh)}, which the checkpoint has not')
         if self.queries and self.queries[0] < self.queries[1]:
             parts.append(f'{self.queries[1] - self.queries[0]} of {self.queries[1]} queries start anew')
         return '; '.join(parts)

@@ -74,7 +74,7 @@ def test_all_but_the_rows_of_new_classes_is_taken_over(family, trained, folder, 
     assert len(taken) > 0.9 * len(weights)  # num_batches_tracked has gone on
     said = next(line for line in capsys.readouterr().out.splitlines() if 'Fine-tuning starts from' in line)
     assert 'MobileFormer 26m' in said
-    assert f'its rows start anew for {", ".join(name for name in classes if name in NEW.values())}' in said
+    assert f'the class layer starts anew for {", ".join(name for name in classes if name in NEW.values())}' in said
 
 
 def test_what_cannot_be_is_one_sentence(family, trained, folder, tmp_path, capsys):

@@ -24,8 +24,7 @@ def test_class_rows_follow_the_names_within_each_anchor():
     assert (result.known, result.fresh) == (['Cat'], ['cow'])
     assert (result.loaded, result.total) == (6, 12)
     assert str(result) == (
-        '6 of 12 weights are taken over; the class layer knows Cat; its rows start anew for cow, which the checkpoint '
-        'has not'
+        '6 of 12 weights are taken over; it knew Cat; the class layer starts anew for cow, which the checkpoint has not'
     )
 
 
