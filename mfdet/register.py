@@ -7,7 +7,6 @@ import mfdet.engine.checkpoint
 import mfdet.engine.draw
 import mfdet.engine.ema
 import mfdet.engine.exported_model
-import mfdet.engine.finetune
 import mfdet.engine.loop
 import mfdet.engine.report
 import mfdet.evaluation.metric

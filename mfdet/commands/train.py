@@ -145,19 +145,17 @@ def build_config(args):
     if args.sync_bn:
         config.sync_bn = 'torch'
     prepare(config, args)
-    if args.backbone_weights:
+    if args.backbone_weights is not None:
         if not os.path.isfile(args.backbone_weights):
             raise InputError(
-                f'{args.backbone_weights}: no such checkpoint file (--backbone-weights); without it training starts '
-                'from scratch'
+                f'{args.backbone_weights or "the empty name"}: no such checkpoint file (--backbone-weights); without '
+                'it training starts from scratch'
             )
         config.model.backbone.init_cfg = dict(type='Pretrained', checkpoint=args.backbone_weights)
-    if args.load_from and not os.path.isfile(args.load_from):
-        raise InputError(f'{args.load_from}: no such checkpoint file (--load-from)')
+    if args.load_from is not None and not os.path.isfile(args.load_from):
+        raise InputError(f'{args.load_from or "the empty name"}: no such checkpoint file (--load-from)')
     if args.freeze is not None:
         freeze(config, args.freeze)
-        if not (args.load_from or args.backbone_weights or args.resume):
-            raise InputError('--freeze needs weights worth keeping; give --load-from or --backbone-weights')
     if args.amp:
         import torch
 
@@ -223,29 +221,34 @@ def log_data(runner, counts):
         runner.logger.warning(warning)
 
 
-def set_start(config, resume, load_from=None):
+def set_start(config, args):
     """Set where a run starts: from the beginning, from a checkpoint of its own, or from another trained detector.
 
     Args:
         config: the config, changed in place.
-        resume: of the command line; None, ``'latest'``, ``'auto'`` or a file.
-        load_from: a trained detector, or None.
+        args: parsed options.
+
+    Returns:
+        bool: it starts from another detector, whose weights are to be fitted to this one's classes.
 
     Raises:
-        InputError: there is nothing to go on from, an earlier run would be overwritten, or it cannot start from two.
+        InputError: there is nothing to go on from, an earlier run would be overwritten, it cannot start from two, or
+            there is nothing worth freezing.
     """
     from mfdet.engine.checkpoint import check_resumable, holds_run, latest_checkpoint
+    from mfdet.engine.finetune import match_frozen
+    from mfdet.weights import read_checkpoint
 
-    if load_from and resume not in (None, 'auto'):
-        raise InputError(
-            '--resume and --load-from exclude each other: the one goes on with a run, the other starts a new one from '
-            'a trained detector'
-        )
+    resume, load_from = args.resume, args.load_from
     if resume is None and config.get('resume'):
         resume = config.get('load_from') or 'latest'
-    load_from = load_from or (None if config.get('resume') else config.get('load_from'))
-    if load_from and config.model.backbone.get('init_cfg'):
-        raise InputError('--load-from and --backbone-weights exclude each other: a detector has its own backbone')
+    elif load_from is None:
+        load_from = config.get('load_from')
+    if args.load_from is not None and resume not in (None, 'auto'):
+        raise InputError(
+            '--resume and --load-from exclude each other: to go on with a run that has begun, leave --load-from out '
+            'and keep the other options; to start a new one, leave --resume out'
+        )
     source = resume
     if resume in ('latest', 'auto'):
         source = latest_checkpoint(config.work_dir)
@@ -260,9 +263,17 @@ def set_start(config, resume, load_from=None):
         )
     if source is not None:
         config.resume, config.load_from = True, source
-    elif load_from:
+        match_frozen(config, read_checkpoint(source).get('meta'), source, args.freeze is not None)
+        return False
+    backbone = config.model.backbone
+    if load_from and args.backbone_weights:
+        raise InputError('--load-from and --backbone-weights exclude each other: a detector has its own backbone')
+    if load_from:
+        backbone.pop('init_cfg', None)
         config.load_from = load_from
-        config.custom_hooks = [*config.get('custom_hooks', []), dict(type='FineTuneHook')]
+    if args.freeze is not None and not (load_from or backbone.get('init_cfg')):
+        raise InputError('--freeze needs weights worth keeping; give --load-from or --backbone-weights')
+    return bool(load_from)
 
 
 @command
@@ -275,6 +286,7 @@ def main(argv=None):
 
     import mfdet.register  # noqa: F401
     from mfdet.engine.distributed import telling_of_the_dead
+    from mfdet.engine.finetune import FineTuneHook, log_frozen
     from mfdet.engine.lock import locked
     from mfdet.engine.loop import Stopped
     from mfdet.engine.runner import ConsoleRunner
@@ -283,14 +295,17 @@ def main(argv=None):
     first = os.environ.get(RANKS.get(args.launcher, ''), '0') == '0'
     lock = locked(config.work_dir) if first else contextlib.nullcontext()
     with lock, telling_of_the_dead('go on from the last checkpoint with --resume'):
-        set_start(config, args.resume, args.load_from)
+        fine_tune = set_start(config, args)
         runner = ConsoleRunner.from_cfg(config)
+        if fine_tune:
+            runner.register_hook(FineTuneHook())
         if not config.get('load_from') and not config.model.backbone.get('init_cfg'):
             runner.logger.info(
                 'The backbone starts from scratch; --backbone-weights FILE starts it from released ImageNet weights, '
                 '--load-from FILE the whole from a trained detector'
             )
         log_data(runner, counts)
+        log_frozen(runner)
         try:
             runner.train()
         except Stopped as stop:

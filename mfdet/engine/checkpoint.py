@@ -113,11 +113,12 @@ class PlainCheckpointHook(Hook):
         source = str(runner.cfg.load_from or 'the checkpoint')
         resume = runner.cfg.get('resume')
         weights = state_dict_of(checkpoint, source)
+        expected = bare(runner.model).state_dict()
         if resume:
             check_classes(checkpoint_classes(checkpoint, source), runner.train_dataloader.dataset, source)
-        else:
+        elif expected.keys() == without_aids(expected).keys():  # else a new training has its own aids in it already
             weights = checkpoint['state_dict'] = without_aids(weights)
-        check_state_dict(weights, bare(runner.model).state_dict(), source, 'the model of this config')
+        check_state_dict(weights, expected, source, 'the model of this config')
         if resume:
             progress = fit_progress(checkpoint['meta'], *schedule_of(runner), source)
             if progress:

@@ -1,7 +1,6 @@
-"""Training that starts from a trained detector, of other classes if need be."""
+"""Training that starts from a trained detector, of other classes if need be, and that keeps part of it as it was."""
 
 from mmengine.hooks import Hook
-from mmengine.registry import HOOKS
 
 from mfdet.engine.checkpoint import checkpoint_classes
 from mfdet.engine.distributed import bare
@@ -11,11 +10,11 @@ from mfdet.weights import check_finite, is_official, state_dict_of
 from mfdet.weights.transfer import transfer
 
 
-@HOOKS.register_module()
 class FineTuneHook(Hook):
     """Fit the checkpoint of ``load_from`` to the model and the classes of the training, and log what was taken over.
 
-    Everything but the weights stays behind. Training aids start anew, as they are no part of a trained model.
+    Everything but the weights stays behind. Training aids start anew, as they are no part of a trained model. It is
+    given to the runner and not to the config, which is written into the work directory and may be tested or resumed.
     """
 
     priority = 'VERY_HIGH'  # the other hooks see the weights as they will be
@@ -60,3 +59,38 @@ def made_of_what(checkpoint):
         words.append(f'with {neck.get("type")} of {neck.get("out_channels")} channels')
     words.append(f'and {head.get("type")} of {head.get("num_classes")} classes')
     return ' '.join(word for word in words if word)
+
+
+def log_frozen(runner):
+    """Log how much of the backbone is kept as it is, if any is."""
+    parameters = list(bare(runner.model).parameters())
+    frozen = [parameter for parameter in parameters if not parameter.requires_grad]
+    if frozen:
+        count, total = (sum(parameter.numel() for parameter in some) for some in (frozen, parameters))
+        runner.logger.info(f'Frozen: {count:,} of {total:,} parameters keep their values')
+
+
+def match_frozen(config, meta, source, given):
+    """Make a run that goes on freeze what it froze before.
+
+    Args:
+        config: of the run, changed in place.
+        meta: of its checkpoint.
+        source: the checkpoint's file, for the message.
+        given: whether this call says what to freeze.
+
+    Raises:
+        InputError: it froze other stages, as optimisers hold a state for what is not frozen alone.
+    """
+    stored = meta.get('mfdet') if isinstance(meta, dict) else None
+    for key in ('config', 'model', 'backbone'):
+        stored = stored.get(key) if isinstance(stored, dict) else None
+    if not isinstance(stored, dict):
+        return
+    before, now = stored.get('frozen_stages', -1), config.model.backbone.get('frozen_stages', -1)
+    if before == now:
+        return
+    if given or now != -1:
+        was = f'had --freeze {before}' if before != -1 else 'froze nothing'
+        raise InputError(f'--resume {source}: its run {was}, this one freezes stages up to {now}; freeze the same')
+    config.model.backbone.frozen_stages = before

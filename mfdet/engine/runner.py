@@ -32,7 +32,8 @@ def _is_readable(record):
         'Distributed training is not used',
         'Loads checkpoint by',
     )
-    return not record.getMessage().startswith(long_dumps)
+    text = record.getMessage()
+    return not text.startswith(long_dumps) and not text.endswith('is skipped since its requires_grad=False')
 
 
 class _ShortFormatter(logging.Formatter):

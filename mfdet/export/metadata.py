@@ -57,7 +57,7 @@ def describe(model, config, classes, normalized=True, fixed_size=None):
         channel_order='rgb' if preprocessor._channel_conversion else 'bgr',
         mean=preprocessor.mean.flatten().tolist(),
         std=preprocessor.std.flatten().tolist(),
-        pad_divisor=max(32, preprocessor.pad_size_divisor),
+        pad_divisor=32 if fixed_size else max(32, preprocessor.pad_size_divisor),  # a fixed size is what is padded to
         resize=resize_of(config),
         **(dict(fixed_size=list(fixed_size)) if fixed_size else {}),
     )

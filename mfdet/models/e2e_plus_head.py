@@ -15,6 +15,7 @@ from mfdet.layers.box_sampling import BoxSampling
 from mfdet.layers.position import place_code
 from mfdet.models.e2e_head import RARE, MobileFormerHead, scales_of, sizes_of
 from mfdet.models.query_selection import QuerySelection, moved
+from mfdet.values import is_count
 
 
 @MODELS.register_module()
@@ -64,6 +65,10 @@ class MobileFormerPlusHead(MobileFormerHead):
     ):
         if 'refine_positions' in others:
             raise InputError('refine_positions: positions follow the boxes here; leave it out')
+        if not is_count(boxes_per_cell) or not cell_size > 0:
+            raise InputError(
+                f'boxes_per_cell must be at least 1 and cell_size above 0, got {boxes_per_cell} and {cell_size}'
+            )
         self._selection = dict(
             in_channels=in_channels[::-1],
             channels=pyramid_channels,

@@ -25,6 +25,7 @@ class Transfer:
         total: how many there are.
         known: classes whose rows are taken over.
         fresh: classes whose rows are not.
+        unnamed: the checkpoint names no classes.
         queries: how many rows of queries are taken over and how many there are; None without learned queries.
     """
 
@@ -33,6 +34,7 @@ class Transfer:
     total: int = 0
     known: list = dataclasses.field(default_factory=list)
     fresh: list = dataclasses.field(default_factory=list)
+    unnamed: bool = False
     queries: tuple | None = None
 
     def __str__(self):
@@ -40,7 +42,8 @@ class Transfer:
         if self.known:
             parts.append(f'it knew {listed(self.known)}')
         if self.fresh:
-            parts.append(f'the class layer starts anew for {listed(self.fresh)}, which the checkpoint has not')
+            why = 'as the checkpoint names no classes' if self.unnamed else 'which the checkpoint has not'
+            parts.append(f'the class layer starts anew for {listed(self.fresh)}, {why}')
         if self.queries and self.queries[0] < self.queries[1]:
             parts.append(f'{self.queries[1] - self.queries[0]} of {self.queries[1]} queries start anew')
         return '; '.join(parts)
@@ -64,10 +67,13 @@ def transfer(weights, fresh, classes_before, classes, source, made_of=''):
         :class:`Transfer`.
 
     Raises:
-        InputError: another entry differs in shape, is missing or unknown; the first is named.
+        InputError: another entry differs in shape, is missing or unknown (the first is named), or a class occurs twice.
     """
     classes_before = list(classes_before or [])
-    result = Transfer(dict.fromkeys(fresh))
+    twice = [name for name in classes_before if classes_before.count(name) > 1]
+    if twice:
+        raise InputError(f'{source}: it names the class {twice[0]!r} twice, so its rows cannot be told apart')
+    result = Transfer(dict.fromkeys(fresh), unnamed=not classes_before)
     result.known = [name for name in classes if name in classes_before]
     result.fresh = [name for name in classes if name not in classes_before]
     for name, target in fresh.items():
@@ -84,9 +90,12 @@ def transfer(weights, fresh, classes_before, classes, source, made_of=''):
             shared = min(len(value), len(target))
             pairs = [(row, row) for row in range(shared)]
             result.queries = shared, len(target)
-        if not fits or pairs is None:
+        if not fits:
             here = f'it is {_kind(value)}, here {_kind(target)}'
             raise _misfit(source, made_of, f'the first entry that differs is {name!r}: {here}')
+        if pairs is None:
+            rows = f'its entry {name!r} has {len(value)} rows for {len(classes_before)} classes'
+            raise _misfit(source, made_of, f'{rows}, here there are {len(target)} for {len(classes)}')
         merged = target.clone() if by_row else value
         for row, row_before in pairs:
             merged[row] = value[row_before].to(target.dtype)
@@ -124,5 +133,5 @@ def _misfit(source, made_of, what):
     """Return the error for a checkpoint that is of another detector."""
     of = f', which is of {made_of},' if made_of else ''
     return InputError(
-        f'--load-from {source}{of} does not fit this config: {what}; take the config that it was trained with'
+        f'{source}{of} does not fit this config: {what}; take the config that it was trained with (--load-from)'
     )

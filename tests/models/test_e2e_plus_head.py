@@ -142,6 +142,8 @@ def test_it_learns_one_image():
         (dict(refine_positions=True), 'refine_positions: positions follow the boxes'),
         (dict(loss_cls=dict(type='CrossEntropyLoss')), 'must be a MatchabilityAwareLoss here'),
         (dict(query_dim=30), 'query_dim must be divisible by 4'),
+        (dict(boxes_per_cell=0), 'boxes_per_cell must be at least 1 and cell_size above 0, got 0 and 2'),
+        (dict(cell_size=0.0), 'boxes_per_cell must be at least 1 and cell_size above 0, got 3 and 0'),
     ],
 )
 def test_wrong_arguments(options, message):

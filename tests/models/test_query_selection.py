@@ -144,7 +144,7 @@ def test_an_object_hardly_larger_than_a_cell_is_given_cells_around_it(selection)
     _, cells = make_cells(selection, rows=16, columns=16)  # of 8 pixels
     for side in (2.0, 10.0):
         box = torch.tensor([[60.0, 60.0, 60.0, 60.0]]) + torch.tensor([-side, -side, side, side]) / 2
-        objects = [InstanceData(bboxes=box, labels=torch.tensor([0]))]
+        objects = [InstanceData(bboxes=box.clone(), labels=torch.tensor([0]))]
         _, cell, _ = selection.assign(cells, objects, torch.full((1, 4), 128.0))
         of_the_finest = cell[cell < cells.counts[0]] % 256
         assert {(int(n) // 16, int(n) % 16) for n in of_the_finest} >= {(6, 7), (7, 7), (8, 7)}

@@ -38,7 +38,15 @@ def test_means_and_ranges_over_the_seeds(tmp_path):
 
 def test_mistakes(tmp_path):
     seeds = [write_run(tmp_path / str(i), aps) for i, aps in enumerate(({2: 0.1}, {3: 0.2}))]
+    undefined, torn = write_run(tmp_path / 'undefined', {2: -1}), write_run(tmp_path / 'torn', {2: 0.1})
+    with next(torn.glob('*/vis_data/scalars.json')).open('a') as file:
+        file.write('\n{"coco/bb')
     for args, says in (
+        ((f'A={undefined}',), 'AP after epoch 2 is undefined'),
+        ((f'A={torn}',), 'its scalars.json cannot be read'),
+        ((f'A={seeds[0]}', f'A={seeds[1]}'), 'is given twice'),
+        ((f'A={seeds[0]},{seeds[0]}',), 'is given twice'),
+        ((f'A={seeds[0]},',), 'must be LABEL=WORK_DIR'),
         ((tmp_path,), 'must be LABEL=WORK_DIR'),
         ((f'A={tmp_path / "none"}',), 'no validation was logged there'),
         ((f'A={seeds[0]},{seeds[1]}',), 'was validated after epochs [3]'),

@@ -46,6 +46,13 @@ def test_without_names_no_class_is_known():
     name = 'bbox_head.retina_cls'
     result = transfer(layer(name, 6, 0), layer(name, 4, 100), None, ['a', 'b'], 'a.pth')
     assert rows(result, name) == [100, 101, 102, 103]
+    assert 'starts anew for a, b, as the checkpoint names no classes' in str(result)
+
+
+def test_a_class_that_is_named_twice_is_refused():
+    name = 'bbox_head.selection.classify'
+    with pytest.raises(InputError, match=r"a\.pth: it names the class 'b' twice"):
+        transfer(layer(name, 3, 0), layer(name, 2, 0), ['a', 'b', 'b'], ['a', 'b'], 'a.pth')
 
 
 @pytest.mark.parametrize(('before', 'expected'), [(2, [0, 1, 102, 103]), (5, [0, 1, 2, 3])])
@@ -77,13 +84,13 @@ def test_what_is_fresh_is_not_written_into():
 )
 def test_another_detector_is_refused_with_what_differs(change, says):
     weights = {name: value for name, value in {'stem': torch.ones(2), **change}.items() if value is not None}
-    with pytest.raises(InputError, match=rf'--load-from a\.pth, which is of a ResNet, does not fit.*{says}'):
+    with pytest.raises(InputError, match=rf'a\.pth, which is of a ResNet, does not fit.*{says}'):
         transfer(weights, {'stem': torch.zeros(2)}, ['a'], ['a'], 'a.pth', 'a ResNet')
 
 
 def test_a_sigmoid_layer_of_as_many_rows_is_not_taken_for_a_softmax_layer():
     name = 'bbox_head.fc_cls'  # three classes before; two and no-object now
-    with pytest.raises(InputError, match=rf'{name}'):
+    with pytest.raises(InputError, match=rf"'{name}.weight' has 3 rows for 3 classes, here there are 3 for 2"):
         transfer(layer(name, 3, 0), layer(name, 3, 0), ['a', 'b', 'c'], ['a', 'b'], 'a.pth')
 
 
@@ -91,5 +98,5 @@ def test_a_sigmoid_layer_of_as_many_rows_is_not_taken_for_a_softmax_layer():
     ('name', 'count'), [('bbox_head.retina_cls', 5), ('bbox_head.fc_cls', 3), ('bbox_head.selection.classify', 3)]
 )
 def test_a_class_layer_with_too_many_rows_is_refused(name, count):
-    with pytest.raises(InputError, match=rf'--load-from a\.pth does not fit.*{name}'):
+    with pytest.raises(InputError, match=rf'a\.pth does not fit.*{name}'):
         transfer(layer(name, count, 0), layer(name, 2, 0), ['a', 'b'], ['b', 'c'], 'a.pth')

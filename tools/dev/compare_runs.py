@@ -16,26 +16,39 @@ def read_run(folder):
     """Return the validation records of a work directory, a dict of epoch to the metrics of :data:`METRICS`.
 
     Raises:
-        InputError: there are none.
+        InputError: there are none, or they cannot be read.
     """
-    _, val = read_scalars(folder)
-    if not val:
+    try:
+        _, val = read_scalars(folder)
+        run = {record['step']: {name: record[key] for name, key in METRICS.items()} for record in val}
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise InputError(
+            f'{folder}: its scalars.json cannot be read ({type(error).__name__}: {error}); the run must have ended'
+        ) from error
+    if not run:
         raise InputError(f'{folder}: no validation was logged there; name a work directory of tools/train.py')
-    return {record['step']: {name: record[key] for name, key in METRICS.items()} for record in val}
+    undefined = [epoch for epoch, metrics in run.items() if min(metrics.values()) < 0]
+    if undefined:
+        raise InputError(f'{folder}: AP after epoch {undefined[0]} is undefined, as the validation data has no object')
+    return run
 
 
 def read_groups(texts):
     """Return a dict of label to runs from texts such as ``RetinaNet=work_dirs/r0,work_dirs/r1``.
 
     Raises:
-        InputError: a text is of another form, or runs of one label were validated after other epochs.
+        InputError: a text is of another form, something is named twice, or runs of one label were validated after
+            other epochs.
     """
     groups = {}
     for text in texts:
         label, equals, folders = text.partition('=')
-        if not (label and equals and folders):
+        names = folders.split(',')
+        if not (label and equals and all(names)):
             raise InputError(f'{text}: must be LABEL=WORK_DIR,WORK_DIR,...')
-        runs = {folder: read_run(folder) for folder in folders.split(',')}
+        if label in groups or len(set(names)) < len(names):
+            raise InputError(f'{text}: a label or a work directory is given twice')
+        runs = {folder: read_run(folder) for folder in names}
         first, *others = runs.items()
         for folder, run in others:
             if run.keys() != first[1].keys():
