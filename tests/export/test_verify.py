@@ -84,3 +84,10 @@ def test_a_wrong_export_fails_loudly(trained):
         verify(model, best_alone, metadata, 'wrong')
     with pytest.raises(InputError, match='batch of 3'):  # right alone, wrong in a batch
         verify(model, lambda *inputs: run(*inputs, shift=0.01 * (len(inputs[0]) > 1)), metadata, 'wrong')
+
+
+def test_a_fixed_size_is_what_images_are_padded_to(trained):
+    _, config_file, checkpoint = trained
+    model, config, classes = load_model(config_file, checkpoint, {'model.data_preprocessor.pad_size_divisor': 96})
+    assert describe(model, config, classes)['pad_divisor'] == 96
+    assert describe(model, config, classes, fixed_size=(128, 160))['pad_divisor'] == 32
