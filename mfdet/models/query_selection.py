@@ -129,7 +129,7 @@ class QuerySelection(nn.Module):
         """Return the boxes that the cells of a map x (B, C, H, W) start from, (B or 1, A, 4, H, W)."""
         rows = (torch.arange(x.shape[2], device=x.device) + 0.5) / extent[:, 1:]
         columns = (torch.arange(x.shape[3], device=x.device) + 0.5) / extent[:, :1]
-        shape = len(extent), 1, *x.shape[2:]
+        shape = extent.shape[0], 1, *x.shape[2:]
         centres = columns[:, None, None].expand(shape), rows[:, None, :, None].expand(shape)
         sizes = [(side / extent)[:, :, None, None].expand(-1, -1, *x.shape[2:]) for side in self.cell_sizes]
         return torch.stack([torch.cat([*centres, size], 1) for size in sizes], 1).to(x.dtype)

@@ -1,7 +1,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from head_inputs import SMALL_PLUS, make_aid, make_feats, make_plus_head, make_samples
+from head_inputs import SMALL_PLUS, make_aid, make_feats, make_padded, make_plus_head, make_samples
 from mmdet.structures.bbox import bbox_cxcywh_to_xyxy, bbox_overlaps
 
 from mfdet.errors import InputError
@@ -149,3 +149,15 @@ def test_it_learns_one_image():
 def test_wrong_arguments(options, message):
     with pytest.raises(InputError, match=message):
         MobileFormerPlusHead(**{**SMALL_PLUS, **options})
+
+
+def test_it_is_traced_for_batches_of_any_size():
+    head = make_plus_head().eval()
+    _, feats, valid = make_padded()
+    batch = torch.export.Dim('batch', min=1, max=64)
+    shapes = (tuple({0: batch} for _ in feats), {0: batch})
+    program = torch.export.export(head, (feats, valid), dynamic_shapes=shapes)  # raises if the batch were a constant
+    more = tuple(torch.cat([x, x[:1]]) for x in feats), torch.cat([valid, valid[:1]])
+    with torch.no_grad():
+        for traced, expected in zip(program.module()(*more), head(*more), strict=True):
+            torch.testing.assert_close(traced, expected)
