@@ -44,6 +44,22 @@ def read_classes(folder):
     return classes
 
 
+def check_folders(folder, classes):
+    """Check that the class folders in a folder are of the classes of a model; return their names, sorted.
+
+    Raises:
+        InputError: one is not, or there are none.
+    """
+    found = read_classes(folder)
+    unknown = [name for name in found if name not in classes]
+    if unknown:
+        raise InputError(
+            f'{folder}: {listed(unknown)} is no class of the training, which has {len(classes)} '
+            f'({listed(list(classes))}); its folders must be named as those of the training'
+        )
+    return found
+
+
 def images_below(folder):
     """Return the paths of the images in a folder and in those below it, sorted."""
     found = []
@@ -78,16 +94,10 @@ class ImageFolders(SeededItems, BaseDataset):
     def load_data_list(self):
         """Find the images; return a dict for each."""
         folder = self.data_prefix['img']
-        found = read_classes(folder)
         if 'classes' not in self._metainfo:
-            self._metainfo['classes'] = tuple(found)
+            self._metainfo['classes'] = tuple(read_classes(folder))
         labels = {name: label for label, name in enumerate(self._metainfo['classes'])}
-        unknown = [name for name in found if name not in labels]
-        if unknown:
-            raise InputError(
-                f'{folder}: {listed(unknown)} is no class of the training, which has {len(labels)} '
-                f'({listed(list(labels))}); its folders must be named as those of the training'
-            )
+        found = check_folders(folder, labels)
         data_list, self.counts = [], collections.Counter(dict.fromkeys(labels, 0))
         for name in found:
             images = images_below(os.path.join(folder, name))

@@ -20,7 +20,14 @@ from mfdet.engine.plain_config import plain_config, to_plain
 from mfdet.errors import InputError
 from mfdet.models.training_aids import without_aids
 from mfdet.values import is_text
-from mfdet.weights import check_finite, check_state_dict, read_checkpoint, state_dict_of
+from mfdet.weights import (
+    check_finite,
+    check_state_dict,
+    convert_official,
+    is_official,
+    read_checkpoint,
+    state_dict_of,
+)
 
 CHECKPOINT = re.compile(r'(epoch|iter)_\d+\.pth')
 SAVED = 'checkpoints.txt'  # their names in the order in which they were saved
@@ -116,7 +123,8 @@ class PlainCheckpointHook(Hook):
         if resume:
             check_classes(checkpoint_classes(checkpoint, source), runner.train_dataloader.dataset, source)
         else:
-            weights = checkpoint['state_dict'] = without_aids(weights)
+            weights = convert_official(weights) if is_official(weights) else without_aids(weights)
+            checkpoint['state_dict'] = weights
         check_state_dict(weights, bare(runner.model).state_dict(), source, 'the model of this config')
         if resume:
             progress = fit_progress(checkpoint['meta'], *schedule_of(runner), source)
