@@ -14,6 +14,7 @@ from class_folders import CONFIG, TINY, write_folders
 from PIL import Image
 from quick import QUICK, lengths
 
+from mfdet.commands import export as export_command
 from mfdet.commands import test as test_command
 from mfdet.commands import train as train_command
 from mfdet.engine.inference import load_model
@@ -151,6 +152,15 @@ def test_backbone_of_a_classifier_starts_a_detector_and_a_classifier(trained, fo
     assert not before['head.classifier.weight'].equal(after['head.classifier.weight'])
 
 
+def test_a_trained_classifier_is_exported_with_its_classes(trained, folders, tmp_path, capsys):
+    path = tmp_path / 'a.safetensors'
+    args = [CONFIG, trained / 'epoch_2.pth', '--format', 'weights', '--output', path]
+    assert export_command.main([str(arg) for arg in args]) == 0
+    assert load_model(CONFIG, str(path))[2] == ['cross', 'ring']
+    assert evaluate(path, '--data-root', folders, '--work-dir', tmp_path / 'work') == 0
+    assert f'top-1 {top1_by_hand(trained / "epoch_2.pth", folders):.2f} %' in capsys.readouterr().out
+
+
 def spoil(root, how):
     """Make one mistake in class folders."""
     if how == 'flat':
@@ -215,6 +225,7 @@ def test_wrong_options_end_with_one_sentence_and_2(args, says, folders, tmp_path
     [
         ('train_dataloader.batch_size=16', 'train/: 10 images do not fill a batch of all processes'),
         ('train_dataloader.batch_size=1', 'train_dataloader.batch_size must be at least 2'),
+        ('optim_wrapper.optimizer.lr=1e38', 'is not finite; lower optim_wrapper.optimizer.lr'),
         ('train_dataloader.dataset.pipeline.1.size=0', 'RandomResizedCrop: size must be a whole number from 1 up'),
     ],
 )
