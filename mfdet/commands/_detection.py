@@ -4,6 +4,11 @@ import os
 
 from mfdet.errors import InputError
 
+FROM_SCRATCH = (
+    'The backbone starts from scratch; --backbone-weights FILE starts it from released ImageNet weights, --load-from FILE '
+    'the whole from a trained detector'
+)
+
 
 def takes(model):
     """Tell whether a model config is of a detector."""

@@ -248,10 +248,7 @@ def main(argv=None):
         set_start(config, args.resume, args.load_from)
         runner = ConsoleRunner.from_cfg(config)
         if not config.get('load_from') and not backbone_config(config).get('init_cfg'):
-            runner.logger.info(
-                'The backbone starts from scratch; --backbone-weights FILE starts it from released ImageNet weights, '
-                '--load-from FILE the whole from a trained detector'
-            )
+            runner.logger.info(task.FROM_SCRATCH)
         task.log_data(runner, counts)
         try:
             runner.train()
