@@ -6,8 +6,8 @@ from mfdet.errors import InputError
 from mfdet.values import listed
 
 FROM_SCRATCH = (
-    'The classifier starts from scratch; --backbone-weights FILE starts its backbone from that of another classifier or '
-    'of a detector'
+    'The classifier starts from scratch; --backbone-weights FILE starts its backbone from that of another classifier '
+    'or of a detector'
 )
 WORST = 10  # classes that a test lists
 FOR_DETECTORS = ('train_ann', 'val_ann', 'allow_bad_boxes', 'load_from', 'out', 'show_dir')  # options

@@ -5,8 +5,8 @@ import os
 from mfdet.errors import InputError
 
 FROM_SCRATCH = (
-    'The backbone starts from scratch; --backbone-weights FILE starts it from released ImageNet weights, --load-from FILE '
-    'the whole from a trained detector'
+    'The backbone starts from scratch; --backbone-weights FILE starts it from released ImageNet weights, --load-from '
+    'FILE the whole from a trained detector'
 )
 
 
