@@ -7,8 +7,8 @@ from mfdet import __version__
 from mfdet.commands._run import command
 
 COMMANDS = {  # name: module in mfdet/commands, what it does
-    'train': ('train', 'train a detector'),
-    'test': ('test', 'test a detector on a data set: COCO metrics, pictures'),
+    'train': ('train', 'train a detector or a classifier'),
+    'test': ('test', 'test a detector or a classifier: metrics, pictures'),
     'predict': ('predict', 'detect objects in images, folders or a video'),
     'export': ('export', 'export a trained detector, to run it without torch'),
     'convert': ('convert_weights', "convert released ImageNet weights to this project's layout"),

@@ -6,8 +6,9 @@ import os
 import sys
 import tempfile
 
+from mfdet.commands._detection import data_pair
 from mfdet.commands._run import add_config_options, announced, check_environment, command, new_parser
-from mfdet.commands.train import add_data_options, data_pair
+from mfdet.commands.train import add_data_options
 from mfdet.errors import InputError
 from mfdet.export.quantize import calibration_images
 from mfdet.files import check_writable

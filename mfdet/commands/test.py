@@ -1,17 +1,19 @@
-"""Test a detector on a data set: COCO metrics in all and for each class."""
+"""Test a detector (COCO metrics, in all and for each class) or a classifier (top-1, top-5, worst classes)."""
 
 import os
 import shutil
 import tempfile
 
 from mfdet.commands._run import check_at_least_one, check_environment, check_score, command, new_parser
-from mfdet.commands.train import add_common_options, add_data_options, data_pair, prepare
+from mfdet.commands._task import task_of
+from mfdet.commands.train import add_common_options, add_data_options, prepare
 from mfdet.errors import InputError
 from mfdet.files import check_writable, make_folder, replacing
 
-EXAMPLE = """example:
+EXAMPLE = """examples:
   %(prog)s configs/shapes/retinanet_mf26m.py work_dirs/shapes/retinanet_mf26m/epoch_5.pth \\
-      --show-dir pictures"""
+      --show-dir pictures
+  %(prog)s configs/imagenet/mobile_former_26m.py mobile-former-26m.pth.tar --data-root imagenet"""
 
 
 BACKENDS = dict(torch='.pth or .safetensors', onnx='.onnx', openvino='.xml')
@@ -21,7 +23,7 @@ def build_parser():
     """Return the argument parser."""
     parser = new_parser('test', __doc__, EXAMPLE)
     parser.add_argument('config', help='config file, the one of the training')
-    parser.add_argument('checkpoint', help='checkpoint of the training, or a file of tools/export.py')
+    parser.add_argument('checkpoint', help='checkpoint of the training, a file of tools/export.py or released')
     parser.add_argument(
         '--backend', choices=list(BACKENDS), help="what runs it; by default what the file's ending says"
     )
@@ -52,31 +54,17 @@ def build_config(args, results_dir):
     Raises:
         InputError: an option, the config, the checkpoint or the data is wrong.
     """
-    from mfdet.engine.checkpoint import checkpoint_classes
-    from mfdet.engine.config import check_data, evaluators_of, load_config, set_classes, set_data
-    from mfdet.engine.exported_model import exported_config
+    from mfdet.engine.config import backbone_config, evaluators_of, load_config
     from mfdet.models.training_aids import drop_aids
-    from mfdet.weights import read_checkpoint
 
     config = load_config(args.config, args.cfg_options)
-    if 'bbox_head' not in config.model or not config.get('test_dataloader'):
-        raise InputError(
-            f'{args.config} is no config of a detector with test data; take one such as configs/e2e_mf508m.py'
-        )
-    set_data(config, args.data_root, val=data_pair(args, 'val'), options=args.cfg_options)
+    task = task_of(config, 'test')
     check_at_least_one(args, 'batch_size')
     check_score(args.score_thr)
-    if args.batch_size and config.get('test_dataloader'):
+    if args.batch_size:
         config.test_dataloader.batch_size = args.batch_size
     backend = backend_of(args)
-    if backend == 'torch':
-        classes = checkpoint_classes(read_checkpoint(args.checkpoint), args.checkpoint)
-    else:
-        config.model, metadata = exported_config(args.checkpoint, config)
-        classes = metadata['classes']
-    if classes:
-        set_classes(config, classes)
-    check_data(config, ('test',))
+    task.prepare_test(config, args, backend)
     if args.out:
         check_writable(args.out, '--out')
     prepare(config, args)
@@ -84,13 +72,12 @@ def build_config(args, results_dir):
         make_folder(args.show_dir, '--show-dir')
     if backend == 'torch':
         config.load_from = args.checkpoint
-        config.model.backbone.pop('init_cfg', None)  # the checkpoint holds all weights
+        backbone_config(config).pop('init_cfg', None)  # the checkpoint holds all weights
         drop_aids(config.model)
     # The weights are averaged ones already, if they were to be.
     config.custom_hooks = [hook for hook in config.get('custom_hooks', []) if 'EMA' not in hook.type]
     for evaluator in evaluators_of(config, 'test'):
-        evaluator.classwise = True
-        evaluator.outfile_prefix = os.path.join(results_dir, 'results')
+        task.set_evaluator(evaluator, results_dir)
     if args.show_dir:
         hook = dict(type='DrawDetectionsHook', out_dir=args.show_dir, score_thr=args.score_thr)
         config.custom_hooks = [*config.get('custom_hooks', []), hook]

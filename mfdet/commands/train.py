@@ -1,4 +1,4 @@
-"""Train a detector."""
+"""Train a detector or a classifier."""
 
 import argparse
 import contextlib
@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from mfdet.commands._run import add_config_options, check_at_least_one, check_environment, command, new_parser
+from mfdet.commands._task import task_of
 from mfdet.errors import InputError
 from mfdet.files import make_folder
 
@@ -16,7 +17,8 @@ EXAMPLE = """examples:
   %(prog)s configs/small/retinanet_mf151m.py --data-root cells \\
       --train-ann train.json --train-images images --val-ann val.json --val-images images
   %(prog)s configs/small/retinanet_mf151m_finetune.py --load-from work_dirs/small/retinanet_mf151m/best_*.pth \\
-      --data-root cells --train-ann train.json --train-images images --val-ann val.json --val-images images"""
+      --data-root cells --train-ann train.json --train-images images --val-ann val.json --val-images images
+  %(prog)s configs/imagenet/mobile_former_26m.py --data-root imagenet"""
 
 LAST_STAGE = 4  # of the backbones here, counted from 0
 RANKS = dict(pytorch='RANK', slurm='SLURM_PROCID', mpi='OMPI_COMM_WORLD_RANK')  # variables of the launchers
@@ -28,14 +30,6 @@ def add_data_options(parser, splits):
     for split in splits:
         parser.add_argument(f'--{split}-ann', metavar='FILE', help=f'{split} annotations, COCO JSON, under the root')
         parser.add_argument(f'--{split}-images', metavar='DIR', help=f'{split} images, under the root')
-
-
-def data_pair(args, split):
-    """Return (annotation file, image folder) of a split from parsed options, None if neither is given."""
-    pair = getattr(args, f'{split}_ann'), getattr(args, f'{split}_images')
-    if None in pair and pair != (None, None):
-        raise InputError(f'--{split}-ann and --{split}-images belong together; give both')
-    return None if None in pair else pair
 
 
 def add_common_options(parser):
@@ -121,27 +115,16 @@ def build_config(args):
     """Turn parsed options into the config of the run, all of it checked but where it starts.
 
     Returns:
-        The config, and the :class:`mfdet.data.counts.Counts` of ``'train'`` and ``'val'`` where they are files.
+        The config, the module of :func:`mfdet.commands._task.task_of`, and what its ``prepare_training`` returned.
 
     Raises:
         InputError: an option, the config or the data is wrong.
     """
-    from mfdet.engine.config import check_data, check_training_annotations, load_config, set_data
+    from mfdet.engine.config import backbone_config, load_config
 
     config = load_config(args.config, args.cfg_options)
-    if 'bbox_head' not in config.model or not config.get('train_dataloader'):
-        raise InputError(
-            f'{args.config} is no config of a detector with training data, and classifiers cannot be trained here yet; '
-            'take one such as configs/retinanet_mf508m.py'
-        )
-    train, val = data_pair(args, 'train'), data_pair(args, 'val')
-    if train and not val:
-        raise InputError(
-            '--train-ann needs --val-ann and --val-images too; give the training pair if there is no other'
-        )
-    set_data(config, args.data_root, train, val, args.cfg_options)
-    check_data(config, ('train', 'val'))
-    counts = check_training_annotations(config, args.allow_bad_boxes)
+    task = task_of(config, 'train')
+    counts = task.prepare_training(config, args)
     if args.sync_bn:
         config.sync_bn = 'torch'
     prepare(config, args)
@@ -151,7 +134,7 @@ def build_config(args):
                 f'{args.backbone_weights or "the empty name"}: no such checkpoint file (--backbone-weights); without '
                 'it training starts from scratch'
             )
-        config.model.backbone.init_cfg = dict(type='Pretrained', checkpoint=args.backbone_weights)
+        backbone_config(config).init_cfg = dict(type='Pretrained', checkpoint=args.backbone_weights)
     if args.load_from is not None and not os.path.isfile(args.load_from):
         raise InputError(f'{args.load_from or "the empty name"}: no such checkpoint file (--load-from)')
     if args.freeze is not None:
@@ -175,7 +158,7 @@ def build_config(args):
         if 'base_batch_size' not in config.get('auto_scale_lr', {}):
             raise InputError(f'--auto-scale-lr needs auto_scale_lr = dict(base_batch_size=...) in {args.config}')
         config.auto_scale_lr.enable = True
-    return config, counts
+    return config, task, counts
 
 
 def freeze(config, stages):
@@ -193,32 +176,9 @@ def freeze(config, stages):
             f"--freeze must be 'backbone' or a number of its stages, 0 (the stem and what follows at its size) to "
             f'{LAST_STAGE} (all); got {stages!r}'
         )
-    config.model.backbone.frozen_stages = LAST_STAGE if stages == 'backbone' else int(stages)
+    from mfdet.engine.config import backbone_config
 
-
-def log_data(runner, counts):
-    """Log what the training is made of, and warn of what it can hardly learn or measure.
-
-    Args:
-        runner: of the training; data that is in no file is counted in its data sets.
-        counts: of :func:`mfdet.engine.config.check_training_annotations`.
-    """
-    from mfdet.data.counts import compare_counts, count_items, fit_warnings
-    from mfdet.engine.config import longer_side
-    from mfdet.engine.distributed import bare
-
-    splits = [('train', runner.train_dataloader)]
-    if runner.val_loop is not None:
-        splits.append(('val', runner.val_dataloader))
-    counts = {split: counts.get(split) or count_items(loader.dataset) for split, loader in splits}
-    for split, count in counts.items():
-        runner.logger.info(f'{dict(train="Training", val="Validation")[split]}: {count}')
-    classes = runner.train_dataloader.dataset.metainfo['classes']
-    model = bare(runner.model)
-    cell = min(getattr(model.backbone, 'out_strides', [8]))
-    fit = fit_warnings(counts['train'], getattr(model.bbox_head, 'num_queries', None), cell, longer_side(runner.cfg))
-    for warning in [*compare_counts(counts['train'], counts.get('val'), classes), *fit]:
-        runner.logger.warning(warning)
+    backbone_config(config).frozen_stages = LAST_STAGE if stages == 'backbone' else int(stages)
 
 
 def set_start(config, args):
@@ -236,6 +196,7 @@ def set_start(config, args):
             there is nothing worth freezing.
     """
     from mfdet.engine.checkpoint import check_resumable, holds_run, latest_checkpoint
+    from mfdet.engine.config import backbone_config
     from mfdet.engine.finetune import match_frozen
     from mfdet.weights import read_checkpoint
 
@@ -265,7 +226,7 @@ def set_start(config, args):
         config.resume, config.load_from = True, source
         match_frozen(config, read_checkpoint(source).get('meta'), source, args.freeze is not None)
         return False
-    backbone = config.model.backbone
+    backbone = backbone_config(config)
     if load_from and args.backbone_weights:
         raise InputError('--load-from and --backbone-weights exclude each other: a detector has its own backbone')
     if load_from:
@@ -281,10 +242,11 @@ def main(argv=None):
     """Run the command; returns the exit code."""
     check_environment()  # first, since the parser is built with mmengine
     args = build_parser().parse_args(argv)
-    config, counts = build_config(args)
+    config, task, counts = build_config(args)
     from mmengine import dist
 
     import mfdet.register  # noqa: F401
+    from mfdet.engine.config import backbone_config
     from mfdet.engine.distributed import telling_of_the_dead
     from mfdet.engine.finetune import FineTuneHook, log_frozen
     from mfdet.engine.lock import locked
@@ -299,12 +261,9 @@ def main(argv=None):
         runner = ConsoleRunner.from_cfg(config)
         if fine_tune:
             runner.register_hook(FineTuneHook())
-        if not config.get('load_from') and not config.model.backbone.get('init_cfg'):
-            runner.logger.info(
-                'The backbone starts from scratch; --backbone-weights FILE starts it from released ImageNet weights, '
-                '--load-from FILE the whole from a trained detector'
-            )
-        log_data(runner, counts)
+        if not config.get('load_from') and not backbone_config(config).get('init_cfg'):
+            runner.logger.info(task.FROM_SCRATCH)
+        task.log_data(runner, counts)
         log_frozen(runner)
         try:
             runner.train()

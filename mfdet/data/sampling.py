@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from mmdet.registry import DATA_SAMPLERS
 from mmengine.dataset import DefaultSampler
+from torch.utils.data import BatchSampler
 
 from mfdet.compat import quiet
 
@@ -118,11 +119,21 @@ class ResumableBatchSampler(AspectRatioBatchSampler):
     With mmengine's DefaultSampler, several processes share batches: together they get what one process with the sum of
     their batch sizes would, so that a run can also go on with another number of them.
 
+    Args:
+        sampler: gives the indices of an epoch.
+        batch_size: images of a batch, of each process.
+        drop_last: leave out a last batch that is not full.
+        by_orientation: False takes images as they come, for data whose images all get one size.
+
     Attributes:
         skip: number of batches to leave out of the next pass; it is 0 again afterwards.
     """
 
     skip = 0
+
+    def __init__(self, sampler, batch_size, drop_last=False, by_orientation=True):
+        super().__init__(sampler, batch_size, drop_last)
+        self.batches = AspectRatioBatchSampler if by_orientation else BatchSampler
 
     def __iter__(self):
         """Return the batches, lists of :class:`SeededIndex`."""
@@ -132,6 +143,6 @@ class ResumableBatchSampler(AspectRatioBatchSampler):
         if type(sampler) is DefaultSampler:  # others divide their images among processes in ways of their own
             rank, processes, sampler = sampler.rank, sampler.world_size, copy.copy(sampler)
             sampler.rank, sampler.world_size, sampler.num_samples = 0, 1, sampler.total_size
-        batches = AspectRatioBatchSampler(sampler, self.batch_size * processes, self.drop_last)
+        batches = self.batches(sampler, self.batch_size * processes, self.drop_last)
         for batch in itertools.islice(batches, skip, None):
             yield [SeededIndex(index, seed_of(base, epoch, index)) for index in batch[rank::processes]]

@@ -20,7 +20,14 @@ from mfdet.engine.plain_config import plain_config, to_plain
 from mfdet.errors import InputError
 from mfdet.models.training_aids import without_aids
 from mfdet.values import is_text
-from mfdet.weights import check_finite, check_state_dict, read_checkpoint, state_dict_of
+from mfdet.weights import (
+    check_finite,
+    check_state_dict,
+    convert_official,
+    is_official,
+    read_checkpoint,
+    state_dict_of,
+)
 
 CHECKPOINT = re.compile(r'(epoch|iter)_\d+\.pth')
 SAVED = 'checkpoints.txt'  # their names in the order in which they were saved
@@ -116,6 +123,8 @@ class PlainCheckpointHook(Hook):
         expected = bare(runner.model).state_dict()
         if resume:
             check_classes(checkpoint_classes(checkpoint, source), runner.train_dataloader.dataset, source)
+        elif is_official(weights):
+            weights = checkpoint['state_dict'] = convert_official(weights)
         elif expected.keys() == without_aids(expected).keys():  # else a new training has its own aids in it already
             weights = checkpoint['state_dict'] = without_aids(weights)
         check_state_dict(weights, expected, source, 'the model of this config')

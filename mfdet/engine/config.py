@@ -50,6 +50,11 @@ def dataset_of(dataloader):
     return dataset
 
 
+def backbone_config(config):
+    """Return the part of a config that holds the options of the backbone; a classifier's stand among its own."""
+    return config.model.get('backbone', config.model)
+
+
 def evaluators_of(config, split):
     """Return the evaluator configs of a split as a list; a config may hold one or several."""
     evaluators = config[f'{split}_evaluator']

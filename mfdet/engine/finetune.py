@@ -3,6 +3,7 @@
 from mmengine.hooks import Hook
 
 from mfdet.engine.checkpoint import checkpoint_classes
+from mfdet.engine.config import backbone_config
 from mfdet.engine.distributed import bare
 from mfdet.errors import InputError
 from mfdet.models.training_aids import AID, without_aids
@@ -83,14 +84,16 @@ def match_frozen(config, meta, source, given):
         InputError: it froze other stages, as optimisers hold a state for what is not frozen alone.
     """
     stored = meta.get('mfdet') if isinstance(meta, dict) else None
-    for key in ('config', 'model', 'backbone'):
+    for key in ('config', 'model'):
         stored = stored.get(key) if isinstance(stored, dict) else None
     if not isinstance(stored, dict):
         return
-    before, now = stored.get('frozen_stages', -1), config.model.backbone.get('frozen_stages', -1)
+    part = stored.get('backbone', stored)  # a classifier's options of the backbone stand among its own
+    backbone = backbone_config(config)
+    before, now = part.get('frozen_stages', -1), backbone.get('frozen_stages', -1)
     if before == now:
         return
     if given or now != -1:
         was = f'had --freeze {before}' if before != -1 else 'froze nothing'
         raise InputError(f'--resume {source}: its run {was}, this one freezes stages up to {now}; freeze the same')
-    config.model.backbone.frozen_stages = before
+    backbone.frozen_stages = before

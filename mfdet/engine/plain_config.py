@@ -44,7 +44,7 @@ def to_plain(value):
 def plain_config(config):
     """Return model and test pipeline of a config as plain data, without training aids and names of weights."""
     model = to_plain(config.model.to_dict())
-    model['backbone'].pop('init_cfg', None)
+    model.get('backbone', model).pop('init_cfg', None)
     model.pop('train_cfg', None)
     drop_aids(model)
     pipeline = dataset_of(config.test_dataloader).pipeline if config.get('test_dataloader') else []

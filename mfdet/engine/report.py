@@ -13,6 +13,11 @@ from mmengine.hooks import Hook
 from mfdet.errors import InputError
 from mfdet.files import read_json, replacing
 
+CURVES = {  # of the validation, by the metric that all its records have: its axis, and what to draw
+    'coco/bbox_mAP': ('validation AP', {'AP': 'coco/bbox_mAP', 'AP50': 'coco/bbox_mAP_50'}),
+    'accuracy/top1': ('validation accuracy in %', {'top-1': 'accuracy/top1', 'top-5': 'accuracy/top5'}),
+}
+BEST = {'accuracy/top1': 'best_top1'}  # what the summary calls the best of a metric, else best_ap
 KINDS = dict(d='auxiliary blocks', cells='cells')  # of loss terms, by their prefix without its numbers
 
 
@@ -32,7 +37,7 @@ def read_scalars(work_dir):
             record = json.loads(line)
             if 'loss' in record:
                 train[record['step']] = record
-            elif 'coco/bbox_mAP' in record:
+            elif not CURVES.keys().isdisjoint(record):
                 val[record['step']] = record
     return [train[step] for step in sorted(train)], [val[step] for step in sorted(val)]
 
@@ -68,7 +73,7 @@ def loss_curves(records):
 
 
 def draw_curves(work_dir, out_file):
-    """Draw losses over iterations and AP over epochs of a work directory into a PNG file.
+    """Draw losses over iterations and AP or accuracy over epochs of a work directory into a PNG file.
 
     Returns:
         bool: False, and no file, if nothing was logged.
@@ -79,17 +84,19 @@ def draw_curves(work_dir, out_file):
     if not train:
         return False
     figure = Figure(figsize=(10, 4), layout='constrained')
-    loss_axes, ap_axes = figure.subplots(1, 2)
+    loss_axes, val_axes = figure.subplots(1, 2)
     for label, points in loss_curves(train).items():
         loss_axes.plot(*points, label=label, linewidth=2 if label == 'loss' else 1)
     loss_axes.set(xlabel='iteration', ylabel='training loss', ylim=(0, None))
     loss_axes.legend()
-    for name, label in (('coco/bbox_mAP', 'AP'), ('coco/bbox_mAP_50', 'AP50')):
-        points = [(record['step'], record[name]) for record in val if record[name] >= 0]  # -1 is undefined
-        ap_axes.plot(*(zip(*points, strict=True) if points else ((), ())), marker='o', markersize=3, label=label)
-    ap_axes.set(xlabel='epoch', ylabel='validation AP', ylim=(0, None))
-    ap_axes.legend()
-    for axes in (loss_axes, ap_axes):
+    main = next((name for name in CURVES if val and name in val[-1]), 'coco/bbox_mAP')
+    title, curves = CURVES[main]
+    for label, name in curves.items():
+        points = [(record['step'], record[name]) for record in val if record.get(name, -1) >= 0]  # -1 is undefined
+        val_axes.plot(*(zip(*points, strict=True) if points else ((), ())), marker='o', markersize=3, label=label)
+    val_axes.set(xlabel='epoch', ylabel=title, ylim=(0, None))
+    val_axes.legend()
+    for axes in (loss_axes, val_axes):
         axes.grid(alpha=0.3)
         axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     with replacing(out_file) as part:
@@ -101,9 +108,9 @@ def draw_curves(work_dir, out_file):
 class ReportHook(Hook):
     """Write ``curves.png`` and ``summary.json`` into the work directory when training ends.
 
-    The summary has ``best_ap`` and ``best_checkpoint`` (null without validation), ``last_checkpoint``, ``epochs``,
-    ``iterations``, ``seconds`` of this run and ``images_per_second`` over its training iterations (data loading
-    included, validation not).
+    The summary has ``best_ap`` (of a classifier ``best_top1``, in percent) and ``best_checkpoint`` (null without
+    validation), ``last_checkpoint``, ``epochs``, ``iterations``, ``seconds`` of this run and ``images_per_second`` over
+    its training iterations (data loading included, validation not).
     """
 
     priority = 'LOWEST'
@@ -132,8 +139,9 @@ class ReportHook(Hook):
             runner.logger.info('All epochs had been done before: nothing was trained, and the summary stays as it was')
             return
         info = runner.message_hub.runtime_info
+        metric = runner.cfg.get('default_hooks', {}).get('checkpoint', {}).get('save_best')
         summary = dict(
-            best_ap=info.get('best_score'),
+            {BEST.get(metric, 'best_ap'): info.get('best_score')},
             best_checkpoint=info.get('best_ckpt'),
             last_checkpoint=info.get('last_ckpt'),
             epochs=runner.epoch,

@@ -3,13 +3,14 @@
 import torch
 import torch.nn.functional as F
 from mmdet.registry import MODELS
-from mmengine.model import BaseModule
+from mmengine.model import BaseModel, BaseModule
 from mmengine.model.weight_init import trunc_normal_init
 from torch import nn
 
 from mfdet.errors import InputError
 from mfdet.layers import MobileToFormer, channel_shuffle
 from mfdet.layers.mobile import pointwise
+from mfdet.models.mixup import mixup, smooth_targets
 from mfdet.models.mobile_former import ARCHS, MobileFormer
 
 
@@ -49,7 +50,7 @@ class ClassificationHead(BaseModule):
 
 
 @MODELS.register_module()
-class MobileFormerClassifier(BaseModule):
+class MobileFormerClassifier(BaseModel):
     """Image classifier in the released form.
 
     ``model(x)`` gives logits (B, num_classes) for images (B, 3, H, W); ``model.backbone(x)`` the tuple of maps at
@@ -59,16 +60,35 @@ class MobileFormerClassifier(BaseModule):
         arch: variant, see :class:`mfdet.models.MobileFormer`.
         num_classes: number of classes.
         dropout: dropout before the last layer (0.3 for 508m and 294m when the released weights were trained).
+        label_smoothing: of the training, from 0 to less than 1, see :func:`mfdet.models.mixup.smooth_targets`.
+        mixup: α of the training, see :func:`mfdet.models.mixup.mixup`; 0 mixes nothing.
+        data_preprocessor: of mmengine's BaseModel; for training and testing, ImgDataPreprocessor.
         backbone_cfg: further arguments of the backbone; ``out_indices`` stays at all four strides.
 
     Raises:
         InputError: an argument is out of its range; the message names it.
     """
 
-    def __init__(self, arch, num_classes=1000, dropout=0.0, **backbone_cfg):
-        super().__init__()
+    def __init__(
+        self,
+        arch,
+        num_classes=1000,
+        dropout=0.0,
+        label_smoothing=0.0,
+        mixup=0.0,
+        data_preprocessor=None,
+        **backbone_cfg,
+    ):
+        super().__init__(data_preprocessor)
         if 'out_indices' in backbone_cfg:
             raise InputError('out_indices cannot be chosen for a classifier: its head needs the last stage')
+        for name, value in (('dropout', dropout), ('label_smoothing', label_smoothing)):
+            if not 0 <= value < 1:
+                raise InputError(f'{name} must be from 0 to less than 1, got {value!r}')
+        if mixup < 0:
+            raise InputError(f'mixup must be 0 or more, got {mixup!r}')
+        self.label_smoothing = label_smoothing
+        self.mixup = mixup
         self.backbone = MobileFormer(arch, **backbone_cfg)
         spec = ARCHS[arch]
         self.head = ClassificationHead(
@@ -80,7 +100,31 @@ class MobileFormerClassifier(BaseModule):
             dropout,
         )
 
-    def forward(self, x):
-        """Map images (B, 3, H, W) to logits (B, num_classes)."""
-        maps, tokens = self.backbone(x, return_tokens=True)
+    def forward(self, inputs, data_samples=None, mode='tensor'):
+        """Map images (B, 3, H, W) to logits (B, num_classes), or to what training and testing of mmengine need.
+
+        Args:
+            inputs: normalised images (B, 3, H, W).
+            data_samples: for the other modes, B elements with ``gt_label``, a number.
+            mode: ``'tensor'`` for logits, ``'loss'`` for :meth:`loss`, ``'predict'`` for :meth:`predict`.
+        """
+        if mode == 'loss':
+            return self.loss(inputs, data_samples)
+        if mode == 'predict':
+            return self.predict(inputs, data_samples)
+        maps, tokens = self.backbone(inputs, return_tokens=True)
         return self.head(maps[-1], tokens)
+
+    def loss(self, inputs, data_samples):
+        """Return a dict with the cross-entropy ``loss`` to smoothed, mixed targets; see :meth:`forward`."""
+        labels = torch.tensor([sample.gt_label for sample in data_samples], device=inputs.device)
+        targets = smooth_targets(labels, self.head.classifier.out_features, self.label_smoothing)
+        if self.mixup:
+            inputs, targets = mixup(inputs, targets, self.mixup)
+        return dict(loss=F.cross_entropy(self(inputs), targets))
+
+    def predict(self, inputs, data_samples):
+        """Return the data samples with ``pred_scores``, probabilities (num_classes,) on the CPU."""
+        for sample, scores in zip(data_samples, self(inputs).softmax(-1).cpu(), strict=True):
+            sample.pred_scores = scores
+        return data_samples

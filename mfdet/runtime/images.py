@@ -9,13 +9,23 @@ import numpy as np
 from mfdet.errors import InputError
 
 FORMATS = 'JPEG, PNG, BMP, TIFF and WebP are'
+REDUCTIONS = {
+    1: cv2.IMREAD_COLOR,
+    2: cv2.IMREAD_REDUCED_COLOR_2,
+    4: cv2.IMREAD_REDUCED_COLOR_4,
+    8: cv2.IMREAD_REDUCED_COLOR_8,
+}
 
 
-def read_image(path):
+def read_image(path, reduction=1):
     """Read an image file as uint8 (H, W, 3) BGR, as the training pipeline does.
 
     The image is turned upright if it carries an EXIF orientation. Grey and palette images are expanded, alpha is
     dropped, 16-bit values are scaled to 8 bits.
+
+    Args:
+        path: the file.
+        reduction: 2, 4 or 8 gives both sides divided by it, rounded up, for JPEG files, which have 8 bits.
 
     Raises:
         InputError: the file is missing, empty, damaged or no image of 8 or 16 bits.
@@ -28,6 +38,8 @@ def read_image(path):
         raise InputError(f'{path}: cannot be read: {error.strerror}') from error
     if not data.size:
         raise InputError(f'{path}: is an empty file, not an image')
+    if reduction > 1:
+        return _decode(data, REDUCTIONS[reduction], path)
     # At the file's own depth first: OpenCV turns float pixels into 8 bits without a word, and wrongly.
     image = _decode(data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH, path)
     if image.dtype not in (np.uint8, np.uint16):

@@ -201,7 +201,7 @@ def test_own_data_needs_no_config_editing(tmp_path):
     ('args', 'says'),
     [
         (['nowhere.py'], 'nowhere.py: no such config file'),
-        (['imagenet/mobile_former_26m'], 'classifiers cannot be trained here yet'),
+        (['imagenet/mobile_former_26m', '--data-root', 'nowhere'], 'nowhere: no such data folder (--data-root)'),
         ([str(CONFIGS / 'retinanet_mf508m.py'), '--data-root', 'nowhere'], 'nowhere: no such data folder'),
         ([SHAPES, '--data-root', '.'], 'generated data'),
         ([SMALL, '--train-ann', 'a.json'], '--train-ann and --train-images belong together'),

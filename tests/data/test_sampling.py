@@ -23,7 +23,7 @@ class Images:
         return dict(width=1 if index % 3 == 0 else 3, height=2)
 
 
-def batches(count, processes, batch_size, skip=0):
+def batches(count, processes, batch_size, skip=0, **options):
     """The batches of each process."""
     found = []
     for rank in range(processes):
@@ -31,7 +31,7 @@ def batches(count, processes, batch_size, skip=0):
         sampler.rank, sampler.world_size = rank, processes
         sampler.num_samples = -(-count // processes)
         sampler.total_size = sampler.num_samples * processes
-        batch_sampler = ResumableBatchSampler(sampler, batch_size)
+        batch_sampler = ResumableBatchSampler(sampler, batch_size, **options)
         batch_sampler.skip = skip
         found.append(list(batch_sampler))
         assert len(found[-1]) == len(batch_sampler) - skip
@@ -57,6 +57,22 @@ def test_batches_are_of_one_orientation_while_there_are_enough():
     [found] = batches(36, 1, 4)
     assert all(len({index % 3 == 0 for index in batch}) == 1 for batch in found)
     assert sorted(itertools.chain(*found)) == list(range(36))
+
+
+def test_images_of_one_size_come_in_the_order_of_the_sampler(monkeypatch):
+    monkeypatch.setattr(Images, 'get_data_info', lambda self, index: pytest.fail('reads what it does not need'))
+    [found] = batches(36, 1, 4, by_orientation=False)
+    order = list(DefaultSampler(Images(36), seed=5))
+    assert found == [order[i : i + 4] for i in range(0, 36, 4)]
+    shared = batches(36, 2, 2, by_orientation=False)
+    assert [sorted(itertools.chain(*parts)) for parts in zip(*shared, strict=True)] == [sorted(b) for b in found]
+
+
+def test_a_batch_that_is_not_full_can_be_left_out():
+    [found] = batches(14, 1, 4, by_orientation=False, drop_last=True)
+    assert [len(batch) for batch in found] == [4, 4, 4]
+    first, second = batches(14, 2, 2, by_orientation=False, drop_last=True)
+    assert [len(batch) for batch in first + second] == [2] * 6
 
 
 def test_an_odd_number_of_images_is_rounded_up():

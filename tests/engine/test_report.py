@@ -59,3 +59,15 @@ def test_axes_fit_the_data(tmp_path, monkeypatch, epochs, ap):
     low, high = axes.get_ylim()
     assert low == 0
     assert max(ap, 0) <= high <= max(1.2 * ap, 1.0 if ap < 0 else 0.0)
+
+
+def test_curves_of_a_classifier_are_accuracies(tmp_path, monkeypatch):
+    figures = []
+    monkeypatch.setattr(Figure, 'savefig', lambda figure, path, **_: figures.append(figure) or open(path, 'w').close())
+    val = [{'accuracy/top1': 20.0 * epoch, 'accuracy/top5': 50.0, 'step': epoch} for epoch in (1, 2)]
+    write(tmp_path, '20260101_000000', [dict(loss=3.0, step=1), *val])
+    assert draw_curves(tmp_path, tmp_path / 'curves.png')
+    axes = figures[0].axes[1]
+    assert axes.get_ylabel() == 'validation accuracy in %'
+    lines = {line.get_label(): line.get_xydata().tolist() for line in axes.lines}
+    assert lines == {'top-1': [[1, 20], [2, 40]], 'top-5': [[1, 50], [2, 50]]}
