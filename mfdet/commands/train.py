@@ -16,8 +16,7 @@ EXAMPLE = """examples:
   %(prog)s configs/retinanet_mf508m.py --backbone-weights mobile-former-508m.pth.tar
   %(prog)s configs/small/retinanet_mf151m.py --data-root cells \\
       --train-ann train.json --train-images images --val-ann val.json --val-images images
-  %(prog)s configs/small/retinanet_mf151m_finetune.py --load-from work_dirs/small/retinanet_mf151m/best_*.pth \\
-      --data-root cells --train-ann train.json --train-images images --val-ann val.json --val-images images
+  %(prog)s configs/small/retinanet_mf151m_finetune.py --load-from best.pth ...
   %(prog)s configs/imagenet/mobile_former_26m.py --data-root imagenet"""
 
 LAST_STAGE = 4  # of the backbones here, counted from 0
@@ -34,15 +33,13 @@ def add_data_options(parser, splits):
 
 def add_common_options(parser):
     """Add the options that training and testing share."""
-    parser.add_argument(
-        '--work-dir', metavar='DIR', help='where results go (default work_dirs/<path of the config below configs/>)'
-    )
+    parser.add_argument('--work-dir', metavar='DIR', help='where results go (default work_dirs/<config>)')
     add_config_options(parser, 'override config entries')
     parser.add_argument(
         '--launcher',
         choices=['none', 'pytorch', 'slurm', 'mpi'],
         default='pytorch' if 'TORCHELASTIC_RUN_ID' in os.environ else 'none',
-        help='how several processes were started; torchrun is recognised by itself',
+        help='of several processes; torchrun is recognised',
     )
     parser.add_argument('--local-rank', '--local_rank', type=int, default=0, help=argparse.SUPPRESS)
 
@@ -82,12 +79,8 @@ def build_parser():
     parser.add_argument('config', help='config file, such as configs/retinanet_mf508m.py')
     add_data_options(parser, ('train', 'val'))
     parser.add_argument('--backbone-weights', metavar='FILE', help='released or converted ImageNet weights')
-    parser.add_argument(
-        '--load-from', metavar='FILE', help='start from a trained detector, of other classes too: .pth or .safetensors'
-    )
-    parser.add_argument(
-        '--freeze', metavar='STAGES', help='backbone, or a number: its first stages (0 to 4) keep their weights'
-    )
+    parser.add_argument('--load-from', metavar='FILE', help='start from a detector trained on other images')
+    parser.add_argument('--freeze', metavar='N', help='do not train the backbone, or its stages 0 to N')
     parser.add_argument(
         '--resume',
         nargs='?',
@@ -105,7 +98,7 @@ def build_parser():
     parser.add_argument(
         '--on-nonfinite',
         choices=('stop', 'skip'),
-        help='what a loss or gradient that is not finite does (default: stop)',
+        help='at a loss or gradient that is not finite',
     )
     add_common_options(parser)
     return parser
