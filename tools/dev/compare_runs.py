@@ -93,6 +93,7 @@ def draw(groups, path):
             epochs, [min(v) for v in values], [max(v) for v in values], alpha=0.15, color=line.get_color()
         )
     axes.set(xlabel='epoch', ylabel='validation AP, mean and range of the runs', ylim=(0, None))
+    axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     axes.grid(alpha=0.3)
     axes.legend()
     with replacing(path) as part:
