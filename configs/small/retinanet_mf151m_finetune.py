@@ -2,13 +2,8 @@
 #   python tools/train.py configs/small/retinanet_mf151m_finetune.py --load-from CKPT --data-root cells \
 #       --train-ann train.json --train-images images --val-ann val.json --val-images images
 _base_ = [
-    '../_base_/models/retinanet_mf_small.py',
+    '../_base_/models/retinanet_mf151m_small.py',
     '../_base_/datasets/small_detection.py',
     '../_base_/schedules/finetune.py',
     '../_base_/runtime/averaged.py',
 ]
-model = dict(
-    data_preprocessor=dict(pad_size_divisor=320),  # as in training: RetinaNet does not mask padding
-    backbone=dict(arch='151m'),
-    neck=dict(in_channels=[32, 88, 128]),
-)
