@@ -54,7 +54,7 @@ def build_config(args, results_dir):
     Raises:
         InputError: an option, the config, the checkpoint or the data is wrong.
     """
-    from mfdet.engine.config import backbone_config, evaluators_of, load_config
+    from mfdet.engine.config import backbone_of, evaluators_of, load_config
     from mfdet.models.training_aids import drop_aids
 
     config = load_config(args.config, args.cfg_options)
@@ -72,7 +72,7 @@ def build_config(args, results_dir):
         make_folder(args.show_dir, '--show-dir')
     if backend == 'torch':
         config.load_from = args.checkpoint
-        backbone_config(config).pop('init_cfg', None)  # the checkpoint holds all weights
+        backbone_of(config.model).pop('init_cfg', None)  # the checkpoint holds all weights
         drop_aids(config.model)
     # The weights are averaged ones already, if they were to be.
     config.custom_hooks = [hook for hook in config.get('custom_hooks', []) if 'EMA' not in hook.type]

@@ -113,7 +113,7 @@ def build_config(args):
     Raises:
         InputError: an option, the config or the data is wrong.
     """
-    from mfdet.engine.config import backbone_config, load_config
+    from mfdet.engine.config import backbone_of, load_config
 
     config = load_config(args.config, args.cfg_options)
     task = task_of(config, 'train')
@@ -127,7 +127,7 @@ def build_config(args):
                 f'{args.backbone_weights or "the empty name"}: no such checkpoint file (--backbone-weights); without '
                 'it training starts from scratch'
             )
-        backbone_config(config).init_cfg = dict(type='Pretrained', checkpoint=args.backbone_weights)
+        backbone_of(config.model).init_cfg = dict(type='Pretrained', checkpoint=args.backbone_weights)
     if args.load_from is not None and not os.path.isfile(args.load_from):
         raise InputError(f'{args.load_from or "the empty name"}: no such checkpoint file (--load-from)')
     if args.freeze is not None:
@@ -169,9 +169,9 @@ def freeze(config, stages):
             f"--freeze must be 'backbone' or a number of its stages, 0 (the stem and what follows at its size) to "
             f'{LAST_STAGE} (all); got {stages!r}'
         )
-    from mfdet.engine.config import backbone_config
+    from mfdet.engine.config import backbone_of
 
-    backbone_config(config).frozen_stages = LAST_STAGE if stages == 'backbone' else int(stages)
+    backbone_of(config.model).frozen_stages = LAST_STAGE if stages == 'backbone' else int(stages)
 
 
 def set_start(config, args):
@@ -189,7 +189,7 @@ def set_start(config, args):
             there is nothing worth freezing.
     """
     from mfdet.engine.checkpoint import check_resumable, holds_run, latest_checkpoint
-    from mfdet.engine.config import backbone_config
+    from mfdet.engine.config import backbone_of
     from mfdet.engine.finetune import match_frozen
     from mfdet.weights import read_checkpoint
 
@@ -217,9 +217,9 @@ def set_start(config, args):
         )
     if source is not None:
         config.resume, config.load_from = True, source
-        match_frozen(config, read_checkpoint(source).get('meta'), source, args.freeze is not None)
+        match_frozen(config, read_checkpoint(source), source, args.freeze is not None)
         return False
-    backbone = backbone_config(config)
+    backbone = backbone_of(config.model)
     if load_from and args.backbone_weights:
         raise InputError('--load-from and --backbone-weights exclude each other: a detector has its own backbone')
     if load_from:
@@ -239,7 +239,7 @@ def main(argv=None):
     from mmengine import dist
 
     import mfdet.register  # noqa: F401
-    from mfdet.engine.config import backbone_config
+    from mfdet.engine.config import backbone_of
     from mfdet.engine.distributed import telling_of_the_dead
     from mfdet.engine.finetune import FineTuneHook, log_frozen
     from mfdet.engine.lock import locked
@@ -254,7 +254,7 @@ def main(argv=None):
         runner = ConsoleRunner.from_cfg(config)
         if fine_tune:
             runner.register_hook(FineTuneHook())
-        if not config.get('load_from') and not backbone_config(config).get('init_cfg'):
+        if not config.get('load_from') and not backbone_of(config.model).get('init_cfg'):
             runner.logger.info(task.FROM_SCRATCH)
         task.log_data(runner, counts)
         log_frozen(runner)

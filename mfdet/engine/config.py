@@ -50,9 +50,9 @@ def dataset_of(dataloader):
     return dataset
 
 
-def backbone_config(config):
-    """Return the part of a config that holds the options of the backbone; a classifier's stand among its own."""
-    return config.model.get('backbone', config.model)
+def backbone_of(model):
+    """Return the part of a model config that holds the options of the backbone; a classifier's stand among its own."""
+    return model.get('backbone', model)
 
 
 def evaluators_of(config, split):

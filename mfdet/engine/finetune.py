@@ -3,10 +3,11 @@
 from mmengine.hooks import Hook
 
 from mfdet.engine.checkpoint import checkpoint_classes
-from mfdet.engine.config import backbone_config
+from mfdet.engine.config import backbone_of
 from mfdet.engine.distributed import bare
+from mfdet.engine.plain_config import plain_part
 from mfdet.errors import InputError
-from mfdet.models.training_aids import AID, without_aids
+from mfdet.models.training_aids import without_aids
 from mfdet.weights import check_finite, is_official, state_dict_of
 from mfdet.weights.transfer import transfer
 
@@ -38,19 +39,16 @@ class FineTuneHook(Hook):
         before = checkpoint_classes(checkpoint, source)
         made_of = made_of_what(checkpoint)
         fresh = bare(runner.model).state_dict()
-        aids = {name: value for name, value in fresh.items() if name.startswith(f'bbox_head.{AID}.')}
         taken = transfer(weights, without_aids(fresh), before, classes, source, made_of)
         runner.logger.info(f'Fine-tuning starts from {source}{f" ({made_of})" if made_of else ""}: {taken}')
         checkpoint.pop('message_hub', None)  # the curves of that training are not of this one
         checkpoint.pop('ema_state_dict', None)
-        checkpoint['state_dict'] = {**taken.weights, **aids}
+        checkpoint['state_dict'] = {**fresh, **taken.weights}
 
 
 def made_of_what(checkpoint):
     """Return in words what detector a checkpoint is of, '' if it does not say."""
-    model = checkpoint
-    for key in ('meta', 'mfdet', 'config', 'model'):
-        model = model.get(key) if isinstance(model, dict) else None
+    model = plain_part(checkpoint, 'config', 'model')
     if not isinstance(model, dict):
         return ''
     parts = [(model.get(part) or {}) for part in ('backbone', 'neck', 'bbox_head')]
@@ -71,26 +69,23 @@ def log_frozen(runner):
         runner.logger.info(f'Frozen: {count:,} of {total:,} parameters keep their values')
 
 
-def match_frozen(config, meta, source, given):
+def match_frozen(config, checkpoint, source, given):
     """Make a run that goes on freeze what it froze before.
 
     Args:
         config: of the run, changed in place.
-        meta: of its checkpoint.
-        source: the checkpoint's file, for the message.
+        checkpoint: that it goes on from.
+        source: its file, for the message.
         given: whether this call says what to freeze.
 
     Raises:
         InputError: it froze other stages, as optimisers hold a state for what is not frozen alone.
     """
-    stored = meta.get('mfdet') if isinstance(meta, dict) else None
-    for key in ('config', 'model'):
-        stored = stored.get(key) if isinstance(stored, dict) else None
+    stored = plain_part(checkpoint, 'config', 'model')
     if not isinstance(stored, dict):
         return
-    part = stored.get('backbone', stored)  # a classifier's options of the backbone stand among its own
-    backbone = backbone_config(config)
-    before, now = part.get('frozen_stages', -1), backbone.get('frozen_stages', -1)
+    backbone = backbone_of(config.model)
+    before, now = backbone_of(stored).get('frozen_stages', -1), backbone.get('frozen_stages', -1)
     if before == now:
         return
     if given or now != -1:

@@ -7,7 +7,7 @@ from mmengine.dataset import Compose
 from mmengine.registry import init_default_scope
 
 from mfdet.engine.checkpoint import checkpoint_classes
-from mfdet.engine.config import backbone_config, dataset_of, load_config, set_num_classes
+from mfdet.engine.config import backbone_of, dataset_of, load_config, set_num_classes
 from mfdet.engine.plain_config import stored_config
 from mfdet.errors import InputError
 from mfdet.models.training_aids import drop_aids, without_aids
@@ -34,7 +34,7 @@ def load_model(config_file, path, options=None):
     config = stored_config(checkpoint, path) if config_file is None else load_config(config_file, options)
     if classes:
         set_num_classes(config.model, len(classes))
-    backbone_config(config).pop('init_cfg', None)  # the checkpoint holds all weights
+    backbone_of(config.model).pop('init_cfg', None)  # the checkpoint holds all weights
     drop_aids(config.model)
     init_default_scope(config.get('default_scope', 'mmdet'))
     try:

@@ -7,7 +7,7 @@ registries for anything that can be imported, so it may only name the parts of t
 import numpy as np
 from mmengine.config import Config
 
-from mfdet.engine.config import dataset_of
+from mfdet.engine.config import backbone_of, dataset_of
 from mfdet.errors import InputError
 from mfdet.models.training_aids import drop_aids
 
@@ -44,11 +44,19 @@ def to_plain(value):
 def plain_config(config):
     """Return model and test pipeline of a config as plain data, without training aids and names of weights."""
     model = to_plain(config.model.to_dict())
-    model.get('backbone', model).pop('init_cfg', None)
+    backbone_of(model).pop('init_cfg', None)
     model.pop('train_cfg', None)
     drop_aids(model)
     pipeline = dataset_of(config.test_dataloader).pipeline if config.get('test_dataloader') else []
     return dict(model=model, pipeline=[to_plain(step.to_dict()) for step in pipeline])
+
+
+def plain_part(checkpoint, *keys):
+    """Return what a checkpoint says at ``keys`` below its own ``mfdet`` metadata; None if it says nothing there."""
+    part = checkpoint
+    for key in ('meta', 'mfdet', *keys):
+        part = part.get(key) if isinstance(part, dict) else None
+    return part
 
 
 def stored_config(checkpoint, path):
@@ -61,9 +69,7 @@ def stored_config(checkpoint, path):
     Raises:
         InputError: there is none, or it names what is no part of this project's detectors.
     """
-    stored = checkpoint
-    for key in ('meta', 'mfdet', 'config'):
-        stored = stored.get(key) if isinstance(stored, dict) else None
+    stored = plain_part(checkpoint, 'config')
     if not isinstance(stored, dict) or not isinstance(stored.get('model'), dict):
         raise InputError(f'{path}: it holds no config to build its model from; name one with --config')
     _check('model', stored['model'], path)
