@@ -70,7 +70,7 @@ def markdown(columns, rows):
 
     def cell(value):
         if isinstance(value, float):
-            return f'{value:.0f}' if abs(value) >= 100 else f'{value:.3g}'
+            return f'{value:.0f}' if abs(value) >= 100 else f'{value:#.3g}'
         return '–' if value is None else str(value)
 
     lines = [columns, ['---'] * len(columns), *([cell(row.get(column)) for column in columns] for row in rows)]

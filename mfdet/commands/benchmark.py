@@ -1,4 +1,5 @@
-"""Measure speed by turns in one process: backbones, detectors, training, evaluation, and the machine's limit."""
+"""Measure speed by turns in one process: backbones, detectors, training, evaluation, the machine's limit; and make the
+table of ours and other detectors."""
 
 import argparse
 import os
@@ -14,7 +15,8 @@ EXAMPLE = """examples:
   %(prog)s latency --sizes 224 512 800
   %(prog)s detectors --runtimes onnxruntime openvino
   %(prog)s train --models configs/retinanet_mf151m.py RetinaNet-R18 --size 320
-  %(prog)s eval --images 5000"""
+  %(prog)s eval --images 5000
+  %(prog)s table --ap work_dirs/retinanet_mf151m"""
 DETECTORS = ('configs/retinanet_mf508m.py', 'configs/e2e_mf508m.py', 'RetinaNet-R18', 'RetinaNet-R50', 'DETR-R50')
 
 
@@ -57,6 +59,13 @@ def build_parser():
     evaluation = add('eval', parents=[shared], help='evaluators of COCO metrics')
     evaluation.add_argument('--images', type=int, default=5000, help='generated images (default: 5000)')
     evaluation.add_argument('--classes', type=int, default=80, help='classes (default: 80)')
+    table = add('table', parents=[shared, runtimes], help='ours and other detectors: cost, AP, latency, with a plot')
+    table.add_argument('--models', nargs='+', metavar='NAME', help='detectors of the table (default: all)')
+    table.add_argument(
+        '--shape', type=int, nargs=2, metavar=('H', 'W'), help='image in pixels (default: as published for each)'
+    )
+    table.add_argument('--latency', action='store_true', help='time those that have a config here, exported (long)')
+    table.add_argument('--ap', nargs='+', default=[], metavar='DIR', help="work directories of one's own runs")
     return parser
 
 
@@ -68,7 +77,7 @@ def check_options(args):
     """
     check_threads(args.threads)
     check_at_least_one(args, 'repeats', 'images', 'classes', 'batch_size')
-    sides = [*getattr(args, 'sizes', []), getattr(args, 'size', 32), *getattr(args, 'shape', [])]
+    sides = [*getattr(args, 'sizes', []), getattr(args, 'size', 32), *(getattr(args, 'shape', None) or [])]
     if min(sides) < 32:
         raise InputError(f'sizes are in pixels and at least 32, got {min(sides)}')
     if any(side % 32 for side in getattr(args, 'sizes', [])):
@@ -103,6 +112,15 @@ def run(args):
         measured = latency.measure_latency(names, args.sizes, args.runtimes, args.threads, args.repeats, args.reference)
         latency.plot_latency(measured[0], args.reference, os.path.join(args.out, 'latency.png'))
         return latency.COLUMNS, *measured
+    if args.kind == 'table':
+        from mfdet.benchmark import table
+
+        runtimes = args.runtimes if args.latency else []
+        columns, rows, notes = table.measure_table(
+            args.models, args.shape, args.ap, runtimes, args.threads, args.repeats
+        )
+        table.plot_table(rows, os.path.join(args.out, 'table.png'), f'{args.threads} CPU thread(s), best runtime')
+        return columns, rows, notes
     if args.kind == 'eval':
         from mfdet.benchmark import evaluation
 
