@@ -12,6 +12,7 @@ import mfdet.engine.ema
 import mfdet.engine.exported_model
 import mfdet.engine.loop
 import mfdet.engine.report
+import mfdet.engine.settings
 import mfdet.evaluation.metric
 import mfdet.evaluation.top_k
 import mfdet.models  # noqa: F401

@@ -8,7 +8,7 @@ from mmengine.registry import init_default_scope
 
 from mfdet.benchmark.detectors import count_madds, measure_detectors
 from mfdet.benchmark.published import DETECTORS
-from mfdet.engine.config import dataset_of, load_config, longer_side
+from mfdet.engine.config import dataset_of, image_side, load_config
 from mfdet.errors import InputError
 from mfdet.files import read_json, replacing
 
@@ -83,7 +83,7 @@ def read_run(path):
             f'{folder} must hold the config of its run beside summary.json, one .py file; got {len(configs)}'
         )
     config = load_config(str(configs[0]))
-    side = longer_side(config)
+    side = image_side(config)
     shape = (side, side) if side < 1000 else (800, 1333)
     data = dataset_of(config.val_dataloader)
     params, madds = measure(config, shape)

@@ -56,7 +56,7 @@ def log_data(runner, counts):
         counts: of :func:`mfdet.engine.config.check_training_annotations`.
     """
     from mfdet.data.counts import compare_counts, count_items, fit_warnings
-    from mfdet.engine.config import longer_side
+    from mfdet.engine.config import image_side
     from mfdet.engine.distributed import bare
 
     splits = [('train', runner.train_dataloader)]
@@ -68,7 +68,7 @@ def log_data(runner, counts):
     classes = runner.train_dataloader.dataset.metainfo['classes']
     model = bare(runner.model)
     cell = min(getattr(model.backbone, 'out_strides', [8]))
-    fit = fit_warnings(counts['train'], getattr(model.bbox_head, 'num_queries', None), cell, longer_side(runner.cfg))
+    fit = fit_warnings(counts['train'], getattr(model.bbox_head, 'num_queries', None), cell, image_side(runner.cfg))
     for warning in [*compare_counts(counts['train'], counts.get('val'), classes), *fit]:
         runner.logger.warning(warning)
 

@@ -88,6 +88,13 @@ def build_parser():
         metavar='CKPT',
         help='go on from CKPT or the latest; "auto": start if none',
     )
+    settings = parser.add_argument_group('settings, in place of keys of the config')
+    settings.add_argument('--epochs', type=int, metavar='N', help='epochs; the schedule is stretched or shortened')
+    settings.add_argument('--batch-size', type=int, metavar='N', help='images of a step, in each process')
+    settings.add_argument('--image-size', type=int, metavar='N', help='longer side of the images in pixels')
+    settings.add_argument('--early-stop', type=int, metavar='N', help='end after N validations without a better one')
+    settings.add_argument('--tensorboard', action='store_true', help='log to TensorBoard too')
+    settings.add_argument('--wandb', action='store_true', help='log to Weights & Biases too')
     parser.add_argument('--amp', action='store_true', help='automatic mixed precision')
     parser.add_argument('--sync-bn', action='store_true', help='BatchNorm over all processes')
     parser.add_argument('--auto-scale-lr', action='store_true', help="scale the rate to the batch, from the config's")
@@ -117,6 +124,7 @@ def build_config(args):
 
     config = load_config(args.config, args.cfg_options)
     task = task_of(config, 'train')
+    set_plain_numbers(config, args)
     counts = task.prepare_training(config, args)
     if args.sync_bn:
         config.sync_bn = 'torch'
@@ -152,6 +160,29 @@ def build_config(args):
             raise InputError(f'--auto-scale-lr needs auto_scale_lr = dict(base_batch_size=...) in {args.config}')
         config.auto_scale_lr.enable = True
     return config, task, counts
+
+
+def set_plain_numbers(config, args):
+    """Apply ``--epochs`` and the other settings that stand for keys of the config.
+
+    Raises:
+        InputError: one is out of its range, or the config has no place for it.
+    """
+    from mfdet.engine import settings
+
+    check_at_least_one(args, 'epochs', 'batch_size', 'early_stop')
+    setters = dict(
+        epochs=settings.set_epochs,
+        batch_size=settings.set_batch_size,
+        image_size=settings.set_image_size,
+        early_stop=settings.set_early_stop,
+    )
+    for name, setter in setters.items():
+        if getattr(args, name) is not None:
+            setter(config, getattr(args, name))
+    for name in settings.BACKENDS:
+        if getattr(args, name):
+            settings.add_backend(config, name)
 
 
 def freeze(config, stages):

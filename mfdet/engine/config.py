@@ -61,11 +61,13 @@ def evaluators_of(config, split):
     return evaluators if isinstance(evaluators, list) else [evaluators]
 
 
-def longer_side(config):
-    """Return the longer side in pixels to which the test pipeline resizes images, None if it resizes none."""
-    steps = dataset_of(config.test_dataloader).pipeline if config.get('test_dataloader') else []
-    scales = [step['scale'] for step in steps if step['type'] == 'Resize' and 'scale' in step]
-    return max(scales[-1]) if scales else None
+def image_side(config):
+    """Return the longer side in pixels of the images that a config tests with, None if it leaves them as they are."""
+    for step in reversed(dataset_of(config.test_dataloader).pipeline if config.get('test_dataloader') else []):
+        size = step.get('crop_size', step.get('scale'))
+        if size is not None:
+            return max(size) if isinstance(size, (list, tuple)) else size
+    return None
 
 
 def set_num_classes(model, num_classes):

@@ -49,6 +49,18 @@ def test_training_leaves_curves_summary_and_checkpoints(trained):
     assert cv2.imread(str(trained / 'curves.png')).shape[0] > 200
 
 
+def test_plain_numbers_in_place_of_keys(tmp_path, capsys):
+    numbers = ['--epochs', 2, '--batch-size', 3, '--image-size', 64, '--early-stop', 1]
+    assert train(SHAPES, '--work-dir', tmp_path, *numbers, '--cfg-options', *QUICK_SHAPES) == 0
+    assert json.loads((tmp_path / 'summary.json').read_text())['iterations'] == 2 * 2
+    checkpoint = torch.load(tmp_path / 'epoch_2.pth', weights_only=True)
+    assert checkpoint['message_hub']['runtime_info']['early_stopping'][1] == 0  # so a resumed run counts on
+    assert 'image_size=(64, 64)' in re.sub(r'\s+', ' ', checkpoint['meta']['cfg']).replace('( 64, 64, )', '(64, 64)')
+    for option in ('--epochs', '--batch-size', '--early-stop'):
+        assert train(SHAPES, option, 0) == 2
+        assert f'{option} must be at least 1, got 0' in capsys.readouterr().err
+
+
 def test_checkpoint_is_plain_and_complete(trained):
     checkpoint = torch.load(trained / 'epoch_2.pth', weights_only=True)
     assert checkpoint['meta']['dataset_meta']['classes'][0] == 'ellipse'
