@@ -4,6 +4,8 @@ Importing this package stays light: it pulls in neither torch nor the mm package
 can be imported later where mmcv has no compiled operators (see :mod:`mfdet.compat`).
 """
 
+import importlib
+
 from mfdet import compat
 
 __version__ = '0.1.0'
@@ -11,9 +13,15 @@ __version__ = '0.1.0'
 compat.install()
 
 
-def __getattr__(name):
-    if name == 'load_detector':  # on demand: it needs NumPy and OpenCV
-        from mfdet.api import load_detector
+ON_DEMAND = {  # name: module; what they need is imported when they are asked for
+    'load_detector': 'mfdet.detector',
+    **dict.fromkeys(('TrainingRun', 'evaluate', 'train'), 'mfdet.api'),
+}
 
-        return load_detector
+
+def __getattr__(name):
+    if name in ON_DEMAND:
+        return getattr(importlib.import_module(ON_DEMAND[name]), name)
+    if name == 'export':  # the package, which can be called
+        return importlib.import_module('mfdet.export')
     raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import glob
 import hashlib
 import json
 import os
@@ -9,6 +10,7 @@ import re
 import socket
 import tempfile
 import time
+from pathlib import Path
 
 from mfdet.errors import InputError
 
@@ -155,3 +157,17 @@ def write_file(path, data):
     """
     with replacing(path) as part, open(part, 'wb') as file:
         file.write(data)
+
+
+def matches_of(name):
+    """Return what a name stands for: itself, or what it matches as a glob, sorted; quotes leave globs to us.
+
+    A file whose own name looks like a glob comes first.
+    """
+    return [os.fspath(name)] if os.path.exists(name) else sorted(glob.glob(os.fspath(name), recursive=True))
+
+
+def images_below(folder):
+    """Return the paths of the image files in a folder and all below it, sorted."""
+    paths = sorted(Path(folder).rglob('*'))
+    return [str(path) for path in paths if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()]

@@ -1,16 +1,14 @@
-"""What every command shares: how a user's mistake ends it, and what it needs installed."""
+"""What every command shares: how a user's mistake ends it, and its options."""
 
 import argparse
 import contextlib
 import functools
-import importlib.util
 import os
 import re
 import sys
 import threading
 import time
 
-from mfdet import compat
 from mfdet.errors import InputError
 
 
@@ -154,18 +152,3 @@ def add_config_options(parser, what):
             super().__call__(parser, namespace, values, option_string)
 
     parser.add_argument('--cfg-options', nargs='+', action=KeyValue, metavar='K=V', help=what)
-
-
-def check_environment():
-    """Check that what training needs is installed, and that it is not overwritten by another distribution.
-
-    Raises:
-        InputError: a package is missing or clashes; the message says what to install or uninstall.
-    """
-    missing = [name for name in ('torch', 'mmengine', 'mmcv', 'mmdet') if importlib.util.find_spec(name) is None]
-    if missing:
-        raise InputError(
-            f'{" and ".join(missing)} cannot be found; install what this needs: pip install "mfdet[train]"'
-        )
-    compat.check_distributions()
-    compat.check_opencv()

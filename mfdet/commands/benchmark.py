@@ -6,7 +6,8 @@ import os
 import shlex
 import sys
 
-from mfdet.commands._run import check_at_least_one, check_environment, command, new_parser, program
+from mfdet.commands._run import check_at_least_one, command, new_parser, program
+from mfdet.compat import check_environment
 from mfdet.errors import InputError
 from mfdet.files import make_folder
 from mfdet.runtime.detector import check_threads

@@ -1,6 +1,7 @@
 """Convert a released Mobile-Former checkpoint to the layout of this project."""
 
-from mfdet.commands._run import check_environment, command, new_parser
+from mfdet.commands._run import command, new_parser
+from mfdet.compat import check_environment
 from mfdet.errors import InputError
 from mfdet.files import check_writable, replacing
 

@@ -7,8 +7,9 @@ import sys
 import tempfile
 
 from mfdet.commands._detection import data_pair
-from mfdet.commands._run import add_config_options, announced, check_environment, command, new_parser
+from mfdet.commands._run import add_config_options, announced, command, new_parser
 from mfdet.commands.train import add_data_options
+from mfdet.compat import check_environment
 from mfdet.errors import InputError
 from mfdet.export.quantize import calibration_images
 from mfdet.files import check_writable
@@ -212,11 +213,19 @@ def export_model_weights(args, model, config, classes, folder):
     return ['model.safetensors'], f'{len(written)} tensors read back the same'
 
 
-@command
-def main(argv=None):
-    """Run the command; returns the exit code."""
-    check_environment()
-    args = build_parser().parse_args(argv)
+def run(args):
+    """Export.
+
+    Args:
+        args: options of :func:`build_parser`.
+
+    Returns:
+        A sentence on how the file was checked.
+
+    Raises:
+        InputError: an option, the checkpoint or the data is wrong, or the file does not agree with PyTorch; then none
+            is left.
+    """
     check_options(args)
     import mfdet.register  # noqa: F401
     from mfdet.engine.config import check_data, set_data
@@ -244,4 +253,12 @@ def main(argv=None):
                 os.replace(os.path.join(folder, name), stem + os.path.splitext(name)[1])
     except OSError as error:
         raise InputError(f'{args.output}: cannot be written: {error.strerror or error}') from error
-    print(f'{args.output}: {line}')
+    return line
+
+
+@command
+def main(argv=None):
+    """Run the command; returns the exit code."""
+    check_environment()
+    args = build_parser().parse_args(argv)
+    print(f'{args.output}: {run(args)}')

@@ -2,7 +2,8 @@
 
 import json
 
-from mfdet.commands._run import check_environment, command, new_parser
+from mfdet.commands._run import command, new_parser
+from mfdet.compat import check_environment
 from mfdet.errors import InputError
 
 EXAMPLE = """example:

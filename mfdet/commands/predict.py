@@ -1,7 +1,6 @@
 """Detect objects in images, folders or a video: pictures with boxes, and predictions.json in the COCO format."""
 
 import functools
-import glob
 import itertools
 import json
 import os
@@ -15,7 +14,7 @@ from mfdet import compat
 from mfdet.commands._journal import Journal, file_key, hash_files
 from mfdet.commands._run import check_at_least_one, check_score, command, new_parser
 from mfdet.errors import InputError
-from mfdet.files import IMAGE_SUFFIXES, make_folder, replacing, write_file
+from mfdet.files import IMAGE_SUFFIXES, images_below, make_folder, matches_of, replacing, write_file
 
 EXAMPLE = """examples:
   %(prog)s model.onnx photos --out predictions
@@ -57,15 +56,12 @@ def find_inputs(inputs, out):
     """
     files, folders, problems = [], [], []
     for text in inputs:
-        # Quotes or a shell without globs leave them to us; a file whose own name looks like a glob comes first.
-        matches = [text] if os.path.exists(text) else sorted(glob.glob(text, recursive=True))
+        matches = matches_of(text)
         if not matches:
             problems.append(f'{text}: no such file or folder')
         for match in map(Path, matches):
             if match.is_dir():
-                found = sorted(
-                    path for path in match.rglob('*') if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()
-                )
+                found = list(map(Path, images_below(match)))
                 if not found:
                     problems.append(f'{match}: holds no images, files that end in {", ".join(IMAGE_SUFFIXES)}')
             else:
@@ -251,22 +247,10 @@ def video_writer(path, rate):
 
 def coco_annotations(found, image_id, first_id):
     """Return the :class:`mfdet.runtime.Detections` of an image as a list of COCO annotations."""
-    annotations = []
-    rows = zip(found.boxes.tolist(), found.scores.tolist(), found.labels.tolist(), strict=True)
-    for number, ((x1, y1, x2, y2), score, label) in enumerate(rows, first_id):
-        width, height = x2 - x1, y2 - y1
-        annotations.append(
-            dict(
-                id=number,
-                image_id=image_id,
-                category_id=label + 1,
-                bbox=[x1, y1, width, height],
-                area=width * height,
-                score=score,
-                iscrowd=0,
-            )
-        )
-    return annotations
+    return [
+        dict(id=number, **result, area=result['bbox'][2] * result['bbox'][3], iscrowd=0)
+        for number, result in enumerate(found.to_coco(image_id), first_id)
+    ]
 
 
 def predict(model, source, save, journal, progress, score_thr=0.3, batch_size=1):
@@ -341,7 +325,7 @@ def main(argv=None):
     check_score(args.score_thr)
     check_at_least_one(args, 'batch', 'threads')
     compat.check_opencv()
-    from mfdet.api import load_detector
+    from mfdet.detector import load_detector
 
     out = Path(args.out)
     files, problems = find_inputs(args.input, out)

@@ -4,9 +4,10 @@ import os
 import shutil
 import tempfile
 
-from mfdet.commands._run import check_at_least_one, check_environment, check_score, command, new_parser
+from mfdet.commands._run import check_at_least_one, check_score, command, new_parser
 from mfdet.commands._task import task_of
 from mfdet.commands.train import add_common_options, add_data_options, prepare
+from mfdet.compat import check_environment
 from mfdet.errors import InputError
 from mfdet.files import check_writable, make_folder, replacing
 

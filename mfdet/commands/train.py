@@ -6,8 +6,9 @@ import os
 import sys
 from pathlib import Path
 
-from mfdet.commands._run import add_config_options, check_at_least_one, check_environment, command, new_parser
+from mfdet.commands._run import add_config_options, check_at_least_one, command, new_parser
 from mfdet.commands._task import task_of
+from mfdet.compat import check_environment
 from mfdet.errors import InputError
 from mfdet.files import make_folder
 
@@ -76,6 +77,7 @@ def prepare(config, args):
 def build_parser():
     """Return the argument parser."""
     parser = new_parser('train', __doc__, EXAMPLE)
+    parser.usage = '%(prog)s [options] config'  # all of them fill a screen by themselves
     parser.add_argument('config', help='config file, such as configs/retinanet_mf508m.py')
     add_data_options(parser, ('train', 'val'))
     parser.add_argument('--backbone-weights', metavar='FILE', help='released or converted ImageNet weights')
@@ -88,13 +90,12 @@ def build_parser():
         metavar='CKPT',
         help='go on from CKPT or the latest; "auto": start if none',
     )
-    settings = parser.add_argument_group('settings, in place of keys of the config')
-    settings.add_argument('--epochs', type=int, metavar='N', help='epochs; the schedule is stretched or shortened')
-    settings.add_argument('--batch-size', type=int, metavar='N', help='images of a step, in each process')
-    settings.add_argument('--image-size', type=int, metavar='N', help='longer side of the images in pixels')
-    settings.add_argument('--early-stop', type=int, metavar='N', help='end after N validations without a better one')
-    settings.add_argument('--tensorboard', action='store_true', help='log to TensorBoard too')
-    settings.add_argument('--wandb', action='store_true', help='log to Weights & Biases too')
+    parser.add_argument('--epochs', type=int, metavar='N', help='epochs; the schedule is stretched or shortened')
+    parser.add_argument('--batch-size', type=int, metavar='N', help='images of a step, in each process')
+    parser.add_argument('--image-size', type=int, metavar='N', help='longer side of the images in pixels')
+    parser.add_argument('--early-stop', type=int, metavar='N', help='end after N validations without a better one')
+    parser.add_argument('--tensorboard', action='store_true', help='log to TensorBoard too')
+    parser.add_argument('--wandb', action='store_true', help='log to Weights & Biases too')
     parser.add_argument('--amp', action='store_true', help='automatic mixed precision')
     parser.add_argument('--sync-bn', action='store_true', help='BatchNorm over all processes')
     parser.add_argument('--auto-scale-lr', action='store_true', help="scale the rate to the batch, from the config's")
@@ -261,11 +262,18 @@ def set_start(config, args):
     return bool(load_from)
 
 
-@command
-def main(argv=None):
-    """Run the command; returns the exit code."""
-    check_environment()  # first, since the parser is built with mmengine
-    args = build_parser().parse_args(argv)
+def run(args):
+    """Train.
+
+    Args:
+        args: options of :func:`build_parser`.
+
+    Returns:
+        The exit code, 0 for a training that has come to its end, and the work directory.
+
+    Raises:
+        InputError: an option, the config or the data is wrong.
+    """
     config, task, counts = build_config(args)
     from mmengine import dist
 
@@ -296,4 +304,11 @@ def main(argv=None):
                 print(f'\n{stop}', file=sys.stderr)
             code = stop.exit_code
         dist.barrier()  # torchrun ends all when one ends badly
-    return code
+    return code, config.work_dir
+
+
+@command
+def main(argv=None):
+    """Run the command; returns the exit code."""
+    check_environment()  # first, since the parser is built with mmengine
+    return run(build_parser().parse_args(argv))[0]

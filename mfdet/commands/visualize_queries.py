@@ -5,7 +5,8 @@ import os
 import cv2
 import numpy as np
 
-from mfdet.commands._run import add_config_options, check_environment, command, new_parser
+from mfdet.commands._run import add_config_options, command, new_parser
+from mfdet.compat import check_environment
 from mfdet.errors import InputError
 from mfdet.files import write_file
 from mfdet.runtime.images import read_image

@@ -3,10 +3,10 @@
 import contextlib
 import io
 
-from mfdet.compat.distributions import check_distributions, check_opencv
+from mfdet.compat.distributions import check_distributions, check_environment, check_opencv
 from mfdet.compat.finder import install
 
-__all__ = ['check_distributions', 'check_opencv', 'install', 'quiet']
+__all__ = ['check_distributions', 'check_environment', 'check_opencv', 'install', 'quiet']
 
 
 def quiet():

@@ -1,5 +1,7 @@
 """Checks for installations that import but are broken, or that fail to import for a known reason."""
 
+import importlib.util
+
 from mfdet.errors import InputError
 
 # Each fork installs the same importable package, hence the same files, as these originals.
@@ -53,3 +55,18 @@ def _version(name):
         return metadata.version(name)
     except metadata.PackageNotFoundError:
         return None
+
+
+def check_environment():
+    """Check that what training needs is installed, and that it is not overwritten by another distribution.
+
+    Raises:
+        InputError: a package is missing or clashes; the message says what to install or uninstall.
+    """
+    missing = [name for name in ('torch', 'mmengine', 'mmcv', 'mmdet') if importlib.util.find_spec(name) is None]
+    if missing:
+        raise InputError(
+            f'{" and ".join(missing)} cannot be found; install what this needs: pip install "mfdet[train]"'
+        )
+    check_distributions()
+    check_opencv()

@@ -1,17 +1,19 @@
 """An exported detector: image files or arrays in, boxes in pixels of the original images out."""
 
+import dataclasses
 import importlib
+import itertools
 import json
 import os
 import textwrap
-from dataclasses import dataclass
 from numbers import Real
 
 import numpy as np
 
 from mfdet.checksum import check_exported
 from mfdet.errors import InputError
-from mfdet.runtime.images import from_pil, is_pil, read_image, to_bgr
+from mfdet.runtime.detections import Detections
+from mfdet.runtime.images import find_images, from_pil, is_pil, read_image, to_bgr
 from mfdet.runtime.openvino_core import openvino_core
 from mfdet.runtime.preprocessing import check_preprocessing, collate
 from mfdet.values import is_count, is_text
@@ -19,26 +21,6 @@ from mfdet.values import is_count, is_text
 FORMAT = 1  # of the metadata
 INPUTS = ('images', 'sizes')
 OUTPUTS = ('boxes', 'scores', 'labels')
-
-
-@dataclass(frozen=True, eq=False)
-class Detections:
-    """What was found in one image, best first; ``len()`` is the number N of detections.
-
-    Attributes:
-        boxes: float32 (N, 4) xyxy in pixels of the original image.
-        scores: float32 (N,) in [0, 1].
-        labels: int64 (N,) class indices.
-        names: list of N class names.
-    """
-
-    boxes: np.ndarray
-    scores: np.ndarray
-    labels: np.ndarray
-    names: list
-
-    def __len__(self):
-        return len(self.scores)
 
 
 class Detector:
@@ -90,15 +72,42 @@ class Detector:
         if not isinstance(images, list | tuple):
             kinds = 'a path, an array, an image of Pillow or a list of those'
             raise InputError(f'images must be {kinds}, not {type(images).__name__}')
+        self._check(score_thr, batch_size)
+        return list(self._each(images, score_thr, batch_size))
+
+    def stream(self, images, score_thr=0.0, batch_size=1):
+        """Detect objects in many images, few at a time.
+
+        Args:
+            images: a path, a folder, a glob such as ``'photos/**/*.jpg'``, or any iterable of what a call takes; images
+                of folders and globs come by name.
+            score_thr, batch_size: as of a call.
+
+        Yields:
+            :class:`Detections` for each image, with its path as ``source``.
+
+        Raises:
+            InputError: nothing is there, an image cannot be read, or an argument is wrong.
+        """
+        self._check(score_thr, batch_size)
+        if isinstance(images, str | os.PathLike):
+            images = find_images(images)
+        return self._each(images, score_thr, batch_size)
+
+    def _each(self, images, score_thr, batch_size):
+        numbered = enumerate(images)
+        while batch := list(itertools.islice(numbered, batch_size)):
+            found = self._detect([_load_image(image, i) for i, image in batch], score_thr)
+            for (_, image), detections in zip(batch, found, strict=True):
+                source = os.fspath(image) if isinstance(image, str | os.PathLike) else None
+                yield dataclasses.replace(detections, source=source)
+
+    @staticmethod
+    def _check(score_thr, batch_size):
         if not (isinstance(score_thr, Real) and not isinstance(score_thr, bool) and 0 <= score_thr <= 1):
             raise InputError(f'score_thr must be from 0 to 1, not {score_thr!r}')
         if not is_count(batch_size):
             raise InputError(f'batch_size must be a whole number from 1 up, not {batch_size!r}')
-        found = []
-        for start in range(0, len(images), batch_size):
-            batch = [_load_image(image, start + i) for i, image in enumerate(images[start : start + batch_size])]
-            found += self._detect(batch, score_thr)
-        return found
 
     def run(self, images, sizes):
         """Run the bare model on a prepared batch, see :func:`mfdet.runtime.preprocessing.collate`.

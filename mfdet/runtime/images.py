@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 
 from mfdet.errors import InputError
+from mfdet.files import IMAGE_SUFFIXES, images_below, matches_of
 
 FORMATS = 'JPEG, PNG, BMP, TIFF and WebP are'
 REDUCTIONS = {
@@ -15,6 +16,23 @@ REDUCTIONS = {
     4: cv2.IMREAD_REDUCED_COLOR_4,
     8: cv2.IMREAD_REDUCED_COLOR_8,
 }
+
+
+def find_images(name):
+    """Return the paths of the image files that a name stands for.
+
+    Args:
+        name: a file, a folder, searched with all that is below it, or a glob.
+
+    Raises:
+        InputError: there are none.
+    """
+    files = []
+    for match in matches_of(name):
+        files += images_below(match) if os.path.isdir(match) else [match]
+    if not files:
+        raise InputError(f'{name}: no such image file, nor a folder that holds some ({", ".join(IMAGE_SUFFIXES)})')
+    return files
 
 
 def read_image(path, reduction=1):

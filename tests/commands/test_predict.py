@@ -331,7 +331,7 @@ def test_checkpoints_go_to_load_detector(monkeypatch, capsys):
         calls.append(args)
         return Detector('model.onnx')
 
-    monkeypatch.setitem(sys.modules, 'mfdet.api', types.SimpleNamespace(load_detector=load_detector))
+    monkeypatch.setitem(sys.modules, 'mfdet.detector', types.SimpleNamespace(load_detector=load_detector))
     args = ['run.pth', grey('a.png'), '--config', 'c.py', '--device', 'cuda:1', '--threads', '2']
     assert main(args) == 0
     assert calls == [('run.pth', 'c.py', 'cuda:1', 2)]

@@ -2,7 +2,7 @@ import sys
 
 import pytest
 
-from mfdet.compat import check_distributions, check_opencv
+from mfdet.compat import check_distributions, check_environment, check_opencv
 from mfdet.errors import InputError
 
 
@@ -93,3 +93,9 @@ def test_other_opencv_failures_are_left_alone(fake_cv2):
         check_opencv()
     fake_cv2('')
     check_opencv()
+
+
+def test_missing_packages_are_named(monkeypatch):
+    monkeypatch.setattr('importlib.util.find_spec', lambda name: None if name in ('torch', 'mmdet') else 1)
+    with pytest.raises(InputError, match=r'torch and mmdet cannot be found; .*mfdet\[train\]'):
+        check_environment()

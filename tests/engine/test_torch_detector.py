@@ -6,7 +6,7 @@ from mmdet.registry import MODELS
 from mmengine.registry import init_default_scope
 
 import mfdet.register  # noqa: F401
-from mfdet.api import load_detector
+from mfdet.detector import load_detector
 from mfdet.engine.config import load_config
 from mfdet.export.graph import build_graph
 from mfdet.models.fuse import FusedBlock

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from mfdet.api import load_detector
 from mfdet.checksum import stamp
 from mfdet.commands import export, test
 from mfdet.data.shapes import write_coco
+from mfdet.detector import load_detector
 from mfdet.errors import InputError
 from mfdet.export.graph import build_graph
 from mfdet.export.onnx import convert_to_openvino

@@ -64,6 +64,26 @@ def test_paths_and_arrays(detector, tmp_path):
         check(detections, *image)
 
 
+def test_a_stream_reads_as_it_goes(detector, tmp_path):
+    (tmp_path / 'below').mkdir()
+    names = ['b.png', 'a.png', 'below/c.png']
+    for name, image in zip(names, IMAGES, strict=False):
+        cv2.imwrite(str(tmp_path / name), grey(*image))
+    (tmp_path / 'note.txt').write_text('no image')
+    expected = [(str(tmp_path / names[i]), IMAGES[i]) for i in (1, 0, 2)]
+    for source in (tmp_path, f'{tmp_path}/**/*.png', (str(tmp_path / names[i]) for i in (1, 0, 2))):
+        streamed = detector.stream(source, batch_size=2)
+        for found, (path, image) in zip(streamed, expected, strict=True):
+            check(found, *image)
+            assert found.source == path
+    arrays = detector.stream(grey(*image) for image in IMAGES[:1])
+    assert next(arrays).source is None
+    with pytest.raises(InputError, match=r'nowhere: no such image file, nor a folder that holds some'):
+        detector.stream(tmp_path / 'nowhere')
+    with pytest.raises(InputError, match='batch_size must be a whole number'):
+        detector.stream(tmp_path, batch_size=0)
+
+
 def test_images_of_pillow(detector):
     from PIL import Image
 

@@ -3,7 +3,8 @@
 import os
 
 from mfdet.checksum import check_archive, check_exported
-from mfdet.commands._run import check_at_least_one, check_environment, command, new_parser
+from mfdet.commands._run import check_at_least_one, command, new_parser
+from mfdet.compat import check_environment
 
 EXAMPLE = """example:
   python tools/dev/benchmark_checksum.py detector.onnx
@@ -22,8 +23,8 @@ def main(argv=None):
     check_environment()
     import torch
 
-    from mfdet.api import load_detector
     from mfdet.benchmark.timing import by_turns
+    from mfdet.detector import load_detector
 
     checkpoint = args.file.endswith(('.pth', '.pt'))
     check = check_archive if checkpoint else check_exported

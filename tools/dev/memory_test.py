@@ -66,8 +66,8 @@ def train(folder, iterations):
 
 def predict(folder, predictions):
     """Predict on generated images; returns the samples of this process's memory."""
-    from mfdet.api import load_detector
     from mfdet.data.shapes import generate
+    from mfdet.detector import load_detector
 
     detector = load_detector(str(folder / 'epoch_1.pth'))
     pictures = [generate(i, seed=3, size=(96 + 8 * (i % 5), 128)).image for i in range(20)]
