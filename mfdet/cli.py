@@ -7,6 +7,8 @@ from mfdet import __version__
 from mfdet.commands._run import command
 
 COMMANDS = {  # name: module in mfdet/commands, what it does
+    'configs': ('configs', 'list the shipped configs: what each is for'),
+    'init': ('init', 'write a config to start from for a data set of your own'),
     'train': ('train', 'train a detector or a classifier'),
     'test': ('test', 'test a detector or a classifier: metrics, pictures'),
     'predict': ('predict', 'detect objects in images, folders or a video'),
