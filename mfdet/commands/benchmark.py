@@ -1,11 +1,19 @@
-"""Measure speed by turns in one process: backbones, detectors, training, evaluation, and the machine's limit."""
+"""Measure speed by turns in one process, and what the paper's ablations weigh and learn."""
 
 import argparse
 import os
 import shlex
 import sys
 
-from mfdet.commands._run import check_at_least_one, check_environment, command, new_parser, program
+from mfdet.commands._run import (
+    add_config_options,
+    check_at_least_one,
+    check_environment,
+    command,
+    new_parser,
+    program,
+)
+from mfdet.commands.train import add_data_options
 from mfdet.errors import InputError
 from mfdet.files import make_folder
 from mfdet.runtime.detector import check_threads
@@ -14,7 +22,9 @@ EXAMPLE = """examples:
   %(prog)s latency --sizes 224 512 800
   %(prog)s detectors --runtimes onnxruntime openvino
   %(prog)s train --models configs/retinanet_mf151m.py RetinaNet-R18 --size 320
-  %(prog)s eval --images 5000"""
+  %(prog)s eval --images 5000
+  %(prog)s ablations
+  %(prog)s ablations --train configs/shapes/e2e_mf26m.py --epochs 4 --seeds 0 1 2 --rows e2e e2e-1-scale"""
 DETECTORS = ('configs/retinanet_mf508m.py', 'configs/e2e_mf508m.py', 'RetinaNet-R18', 'RetinaNet-R50', 'DETR-R50')
 
 
@@ -22,10 +32,11 @@ def build_parser():
     """Return the argument parser."""
     parser = new_parser('benchmark', __doc__, EXAMPLE)
     kinds = parser.add_subparsers(dest='kind', required=True, metavar='WHAT')
-    shared = argparse.ArgumentParser(add_help=False)
-    shared.add_argument('--threads', type=int, default=1, help='CPU threads (default: 1)')
+    every = argparse.ArgumentParser(add_help=False)
+    every.add_argument('--threads', type=int, default=1, help='CPU threads (default: 1)')
+    every.add_argument('--out', default='work_dirs/benchmark', metavar='DIR', help='folder for tables and plots')
+    shared = argparse.ArgumentParser(add_help=False, parents=[every])
     shared.add_argument('--repeats', type=int, default=15, help='timed runs, of which the median counts (default: 15)')
-    shared.add_argument('--out', default='work_dirs/benchmark', metavar='DIR', help='folder for tables and plots')
     runtimes = argparse.ArgumentParser(add_help=False)
     runtimes.add_argument(
         '--runtimes',
@@ -57,7 +68,41 @@ def build_parser():
     evaluation = add('eval', parents=[shared], help='evaluators of COCO metrics')
     evaluation.add_argument('--images', type=int, default=5000, help='generated images (default: 5000)')
     evaluation.add_argument('--classes', type=int, default=80, help='classes (default: 80)')
+    ablations = add('ablations', parents=[every], help="the paper's ablations: parameters, MAdds, and trainings")
+    ablations.add_argument('--rows', nargs='+', metavar='NAME', help='of the table (default: all)')
+    ablations.add_argument('--train', metavar='CONFIG', help='train each row that fits this config, on its data')
+    ablations.add_argument('--epochs', type=int, metavar='N', help="of a training (default: the config's)")
+    ablations.add_argument(
+        '--seeds', type=int, nargs='+', default=[0], metavar='S', help='of the trainings (default: 0)'
+    )
+    add_data_options(ablations, ('train', 'val'))
+    add_config_options(ablations, 'override entries of the config of --train')
     return parser
+
+
+def check_ablations(args):
+    """Check the options of ``ablations``.
+
+    Raises:
+        InputError: one is wrong.
+    """
+    from mfdet.benchmark.ablations import VARIANTS
+
+    for name in args.rows or []:
+        if name not in VARIANTS:
+            raise InputError(f'--rows {name}: the rows are {", ".join(VARIANTS)}')
+    check_at_least_one(args, 'epochs')
+    if min(args.seeds) < 0 or len(set(args.seeds)) < len(args.seeds):
+        raise InputError(f'--seeds must be different numbers from 0 up, got {" ".join(map(str, args.seeds))}')
+    if args.train is None and (args.epochs or args.cfg_options or data_words(args)):
+        raise InputError('--epochs, --cfg-options and the data are of a training; name its config with --train')
+
+
+def data_words(args):
+    """Return the options that name the data, as words of a command line."""
+    options = ('--data-root', *(f'--{split}-{what}' for split in ('train', 'val') for what in ('ann', 'images')))
+    given = {option: getattr(args, option[2:].replace('-', '_')) for option in options}
+    return [word for option, value in given.items() if value is not None for word in (option, value)]
 
 
 def check_options(args):
@@ -77,6 +122,8 @@ def check_options(args):
         from mfdet.benchmark.runtimes import check_runtimes
 
         check_runtimes(args.runtimes)
+    if args.kind == 'ablations':
+        check_ablations(args)
     if args.kind in ('detectors', 'train'):
         from mfdet.benchmark.detectors import PEERS
 
@@ -107,6 +154,8 @@ def run(args):
         from mfdet.benchmark import evaluation
 
         return evaluation.COLUMNS, *evaluation.measure_evaluation(args.images, args.classes, args.repeats)
+    if args.kind == 'ablations':
+        return run_ablations(args)
     configs = {
         os.path.splitext(os.path.basename(name))[0] if os.path.isfile(name) else name: name for name in args.models
     }
@@ -119,6 +168,19 @@ def run(args):
 
     shape = tuple(args.shape)
     return detectors.COLUMNS, *detectors.measure_detectors(configs, shape, args.runtimes, args.threads, args.repeats)
+
+
+def run_ablations(args):
+    """Weigh the rows of the paper's ablations, and train them if asked for; returns columns, rows and notes."""
+    from mfdet.benchmark import ablations
+    from mfdet.engine.config import load_config
+
+    names, task = list(dict.fromkeys(args.rows or ablations.VARIANTS)), None
+    if args.train is not None:
+        config = load_config(args.train, args.cfg_options)
+        folder = os.path.join(args.out, 'ablations', os.path.splitext(os.path.basename(config.filename))[0])
+        task = ablations.Task(config, args.epochs, args.seeds, data_words(args), folder, args.threads)
+    return ablations.measure_ablations(names, task)
 
 
 @command

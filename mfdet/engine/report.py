@@ -110,7 +110,7 @@ class ReportHook(Hook):
 
     The summary has ``best_ap`` (of a classifier ``best_top1``, in percent) and ``best_checkpoint`` (null without
     validation), ``last_checkpoint``, ``epochs``, ``iterations``, ``seconds`` of this run and ``images_per_second`` over
-    its training iterations (data loading included, validation not).
+    its training iterations (data loading included, validation not; null if only the last validation was left to do).
     """
 
     priority = 'LOWEST'
@@ -135,7 +135,7 @@ class ReportHook(Hook):
     @master_only
     def after_train(self, runner):
         """Write the files."""
-        if not self._images:
+        if not self._images and read_summary(runner.work_dir).get('epochs') == runner.epoch:
             runner.logger.info('All epochs had been done before: nothing was trained, and the summary stays as it was')
             return
         info = runner.message_hub.runtime_info
@@ -147,7 +147,7 @@ class ReportHook(Hook):
             epochs=runner.epoch,
             iterations=runner.iter,
             seconds=round(time.monotonic() - self._start, 1),
-            images_per_second=round(self._images / max(self._train_seconds, 1e-9), 2),
+            images_per_second=round(self._images / self._train_seconds, 2) if self._images else None,
         )
         with replacing(os.path.join(runner.work_dir, 'summary.json')) as part, open(part, 'w') as file:
             json.dump(summary, file, indent=2)

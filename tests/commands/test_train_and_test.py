@@ -68,6 +68,15 @@ def test_resume_goes_on_where_it_stopped(trained, tmp_path):
     assert json.loads((tmp_path / 'summary.json').read_text())['iterations'] == 4
 
 
+def test_a_run_killed_in_its_last_validation_has_its_summary_when_it_goes_on(trained, tmp_path):
+    (tmp_path / 'epoch_2.pth').write_bytes((trained / 'epoch_2.pth').read_bytes())
+    options = ['--cfg-options', *QUICK_SHAPES, 'train_cfg.max_epochs=2']
+    assert train(SHAPES, '--work-dir', tmp_path, '--resume', *options) == 0
+    summary = json.loads((tmp_path / 'summary.json').read_text())
+    assert summary['best_ap'] == json.loads((trained / 'summary.json').read_text())['best_ap']
+    assert (summary['epochs'], summary['images_per_second']) == (2, None)
+
+
 def test_resume_never_runs_what_a_checkpoint_holds(trained, tmp_path):
     checkpoint = torch.load(trained / 'epoch_2.pth', weights_only=True)
     mark = tmp_path / 'mark'
