@@ -23,6 +23,7 @@ EXAMPLE = """examples:
   %(prog)s detectors --runtimes onnxruntime openvino
   %(prog)s train --models configs/retinanet_mf151m.py RetinaNet-R18 --size 320
   %(prog)s eval --images 5000
+  %(prog)s loading --data-root imagenet --workers 0 4 8
   %(prog)s ablations
   %(prog)s ablations --train configs/shapes/e2e_mf26m.py --epochs 4 --seeds 0 1 2 --rows e2e e2e-1-scale"""
 DETECTORS = ('configs/retinanet_mf508m.py', 'configs/e2e_mf508m.py', 'RetinaNet-R18', 'RetinaNet-R50', 'DETR-R50')
@@ -68,6 +69,17 @@ def build_parser():
     evaluation = add('eval', parents=[shared], help='evaluators of COCO metrics')
     evaluation.add_argument('--images', type=int, default=5000, help='generated images (default: 5000)')
     evaluation.add_argument('--classes', type=int, default=80, help='classes (default: 80)')
+    loading = add('loading', parents=[shared], help="a classifier's loader alone, and other ways to read JPEG files")
+    loading.add_argument(
+        '--config', default='configs/imagenet/mobile_former_294m.py', help='of a classifier (default: 294M on ImageNet)'
+    )
+    loading.add_argument('--data-root', metavar='DIR', help='folder that holds train/<class>/ (default: generated)')
+    loading.add_argument(
+        '--shape', type=int, nargs=2, default=(375, 500), metavar=('H', 'W'), help='of generated images in pixels'
+    )
+    loading.add_argument('--images', type=int, default=256, help='images of a pass at most (default: 256)')
+    loading.add_argument('--batch-size', type=int, default=32, help='images of a batch (default: 32)')
+    loading.add_argument('--workers', type=int, nargs='+', default=[0, 1, 2], help='worker processes (default: 0 1 2)')
     ablations = add('ablations', parents=[every], help="the paper's ablations: parameters, MAdds, and trainings")
     ablations.add_argument('--rows', nargs='+', metavar='NAME', help='of the table (default: all)')
     ablations.add_argument('--train', metavar='CONFIG', help='train each row that fits this config, on its data')
@@ -122,6 +134,8 @@ def check_options(args):
         from mfdet.benchmark.runtimes import check_runtimes
 
         check_runtimes(args.runtimes)
+    if args.kind == 'loading' and min(args.workers) < 0:
+        raise InputError(f'--workers must be 0 or more, got {min(args.workers)}')
     if args.kind == 'ablations':
         check_ablations(args)
     if args.kind in ('detectors', 'train'):
@@ -156,6 +170,13 @@ def run(args):
         return evaluation.COLUMNS, *evaluation.measure_evaluation(args.images, args.classes, args.repeats)
     if args.kind == 'ablations':
         return run_ablations(args)
+    if args.kind == 'loading':
+        from mfdet.benchmark import loading
+        from mfdet.engine.config import load_config
+
+        data = args.data_root, tuple(args.shape), args.images, args.batch_size
+        measured = loading.measure_loading(load_config(args.config), *data, args.workers, args.threads, args.repeats)
+        return loading.COLUMNS, *measured
     configs = {
         os.path.splitext(os.path.basename(name))[0] if os.path.isfile(name) else name: name for name in args.models
     }
