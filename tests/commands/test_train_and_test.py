@@ -44,6 +44,9 @@ def test_training_leaves_curves_summary_and_checkpoints(trained):
     assert summary['iterations'] == 4
     assert summary['best_ap'] >= 0
     assert summary['images_per_second'] > 0
+    assert 0 < summary['waiting_percent'] < 100
+    (log,) = trained.glob('*/*.log')
+    assert log.read_text().count('% of the time of its steps went by waiting for the loader') == 2
     assert os.path.isfile(summary['best_checkpoint'])
     assert os.path.isfile(summary['last_checkpoint'])
     assert cv2.imread(str(trained / 'curves.png')).shape[0] > 200
@@ -74,7 +77,7 @@ def test_a_run_killed_in_its_last_validation_has_its_summary_when_it_goes_on(tra
     assert train(SHAPES, '--work-dir', tmp_path, '--resume', *options) == 0
     summary = json.loads((tmp_path / 'summary.json').read_text())
     assert summary['best_ap'] == json.loads((trained / 'summary.json').read_text())['best_ap']
-    assert (summary['epochs'], summary['images_per_second']) == (2, None)
+    assert (summary['epochs'], summary['images_per_second'], summary['waiting_percent']) == (2, None, None)
 
 
 def test_resume_never_runs_what_a_checkpoint_holds(trained, tmp_path):
