@@ -9,6 +9,7 @@ import dataclasses
 import functools
 import os
 import shlex
+import signal
 import statistics
 import subprocess
 import sys
@@ -30,9 +31,9 @@ from mfdet.models.mobile_former import ARCHS
 COLUMNS = ('variant', 'params M', 'paper params M', 'params %', 'MAdds M', 'paper MAdds M', 'MAdds %')
 CLASSIFIER, DETECTOR = 'imagenet/mobile_former_294m', 'e2e_mf294m'  # what the paper varies
 SHAPES = {CLASSIFIER: (224, 224), DETECTOR: (800, 1333)}
-KINDS = {  # of a row's base, by the types of model and head: those of E2E-MF+ lack these parts
-    ('MobileFormerClassifier', None): CLASSIFIER,
-    ('E2EMobileFormer', 'MobileFormerHead'): DETECTOR,
+KINDS = {  # a row's base by the types of model, backbone and head: that of E2E-MF+ lacks these parts
+    ('MobileFormerClassifier', None, None): CLASSIFIER,
+    ('E2EMobileFormer', 'MobileFormer', 'MobileFormerHead'): DETECTOR,
 }
 NAMES = {CLASSIFIER: 'classifiers', DETECTOR: 'E2E-MF'}
 
@@ -60,16 +61,19 @@ class Variant:
         """Return the entries to change in a config's ``model``, a dict by dotted names.
 
         Raises:
-            InputError: the model has fewer maps than the variant reads.
+            InputError: the model has too few maps for the variant, or its config leaves out what it needs.
         """
         if self.scales is None:
             return self.options
-        head, kept = model['bbox_head'], self.scales
+        backbone, head, kept = model['backbone'], model['bbox_head'], self.scales
+        for part, entry in ((backbone, 'out_indices'), (head, 'channels'), (head, 'num_blocks')):
+            if entry not in part:
+                raise InputError(f'the config does not give the {entry} of its {part["type"]}')
         blocks, ratio = list(head['num_blocks']), head.get('expand_ratio')
         if kept >= len(blocks):
             raise InputError(f'its head reads {len(blocks)} maps in all')
         changes = {
-            'backbone.out_indices': list(model['backbone']['out_indices'])[-kept:],
+            'backbone.out_indices': list(backbone['out_indices'])[-kept:],
             'bbox_head.in_channels': list(head['in_channels'])[-kept:],  # fine to coarse, unlike the others
             'bbox_head.channels': list(head['channels'])[:kept],
             'bbox_head.num_blocks': [*blocks[: kept - 1], sum(blocks[kept - 1 :])],
@@ -152,7 +156,7 @@ def kind_of(config):
     Raises:
         InputError: none do.
     """
-    kind = config.model.get('type'), config.model.get('bbox_head', {}).get('type')
+    kind = config.model.get('type'), *(config.model.get(part, {}).get('type') for part in ('backbone', 'bbox_head'))
     if kind not in KINDS:
         raise InputError(
             f'{config.filename}: is neither a classifier nor E2E-MF, which the ablations vary; take one such as '
@@ -190,7 +194,7 @@ def resolved(model):
     backbone = model.get('backbone', model)
     for name in ('num_tokens', 'token_dim'):
         if backbone.get(name) is None:
-            backbone[name] = ARCHS[backbone['arch']][name]
+            backbone[name] = ARCHS[backbone.get('arch', '508m')][name]
     return {**model, 'backbone': backbone} if 'backbone' in model else backbone
 
 
@@ -286,20 +290,28 @@ class Task:
 
 
 def run_mfdet(words, log, threads):
-    """Run a command of mfdet in a process of its own, its output added to a file; return its exit code."""
+    """Run a command of mfdet in a process of its own, its output added to a file; return its exit code.
+
+    Raises:
+        KeyboardInterrupt: SIGINT or SIGTERM came; the process has been told to end, and has ended.
+    """
     here = os.path.dirname(os.path.dirname(mfdet.__file__))  # a clone need not be installed
     path = os.pathsep.join(filter(None, [here, os.environ.get('PYTHONPATH')]))
     env = {**os.environ, 'PYTHONPATH': path, 'OMP_NUM_THREADS': str(threads)}
-    with open(log, 'a') as file:
-        process = subprocess.Popen(
-            [sys.executable, '-m', 'mfdet', *words], stdout=file, stderr=subprocess.STDOUT, env=env
-        )
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
+    try:
+        with open(log, 'a') as file:
+            process = subprocess.Popen(
+                [sys.executable, '-m', 'mfdet', *words], stdout=file, stderr=subprocess.STDOUT, env=env
+            )
         try:
             return process.wait()
-        except BaseException:  # Ctrl-C: the training saves its state, and the next run goes on from there
+        except KeyboardInterrupt:  # the training saves its state, and the next run goes on from there
             process.terminate()
             process.wait()
             raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def measure_ablations(names, task=None, progress=print):

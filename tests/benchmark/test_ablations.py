@@ -1,5 +1,6 @@
 import copy
 import json
+import signal
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,9 @@ def test_rows_that_do_not_fit_say_why():
     assert left_out['mobile'] == 'it varies classifiers'
     assert left_out['e2e-2-scales'] == 'its head reads 2 maps in all'
     assert 'num_blocks' in left_out['e2e-blocks-6']
+    del config.model.bbox_head['num_blocks']
+    _, left_out = applicable(config, ['e2e', 'e2e-1-scale'])
+    assert left_out['e2e-1-scale'] == 'the config does not give the num_blocks of its MobileFormerHead'
     for name in ('shapes/e2e_plus_mf26m', 'shapes/retinanet_mf26m'):
         with pytest.raises(InputError, match='is neither a classifier nor E2E-MF'):
             applicable(load_config(name), ['e2e'])
@@ -114,6 +118,18 @@ def test_a_table_goes_on_where_it_stopped(trained, monkeypatch, capsys):
     assert (config.randomness.seed, config.train_cfg.max_epochs) == (0, 1)
     report = json.loads((out / 'ablations.json').read_text())
     assert 'seed 1' in report['rows'][0], 'the table before is kept'
+
+
+def test_who_stops_the_table_stops_its_training_in_order(tmp_path, monkeypatch):
+    script = tmp_path / 'python'
+    script.write_text('#!/bin/sh\ntrap "echo saved; exit 143" TERM\nkill -TERM $PPID\nwhile :; do sleep 0.05; done\n')
+    script.chmod(0o700)
+    monkeypatch.setattr(ablations.sys, 'executable', str(script))
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt):
+        ablations.run_mfdet(['train'], tmp_path / 'log', 1)
+    assert (tmp_path / 'log').read_text() == 'saved\n'
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_trainings_of_other_settings_are_not_taken_for_these(trained, capsys):
