@@ -18,7 +18,7 @@ COMMANDS = {  # name: module in mfdet/commands, what it does
     'check': ('check_dataset', 'check a COCO data set: annotations and images'),
     'convert-dataset': ('convert_dataset', 'convert Pascal-VOC or YOLO annotations to COCO'),
     'flops': ('get_flops', 'count parameters and multiply-adds'),
-    'benchmark': ('benchmark', 'measure speed beside other models'),
+    'benchmark': ('benchmark', "measure speed, and the paper's ablations"),
     'queries': ('visualize_queries', 'draw what the object queries of an end-to-end detector look at'),
 }
 HELP = f"""usage: mfdet COMMAND ...

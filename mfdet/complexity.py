@@ -3,6 +3,9 @@
 import dataclasses
 
 import torch
+from mmdet.registry import MODELS
+from mmdet.structures import DetDataSample
+from mmengine.registry import init_default_scope
 from torch.utils.flop_counter import FlopCounterMode
 
 from mfdet.layers import DynamicReLU
@@ -64,3 +67,20 @@ def count_complexity(model, shape, forward=None):
         (forward or model)(torch.empty(1, 3, *shape, device='meta'))
     parts = {name: (sum(p.numel() for p in part.parameters()), madds[name]) for name, part in model.named_children()}
     return Complexity(params=sum(p.numel() for p in model.parameters()), madds=total(), parts=parts)
+
+
+def count_model(config, shape):
+    """Count parameters and MAdds of the detector or classifier that a config describes, for one image.
+
+    Args:
+        config: ``model`` of a config file; its ``data_preprocessor`` is taken out, as its padding depends on the image.
+        shape: (H, W) of the image in pixels.
+
+    Returns:
+        Complexity: see :func:`count_complexity`.
+    """
+    init_default_scope('mmdet')
+    config.pop('data_preprocessor', None)
+    model = MODELS.build(config)
+    sample = DetDataSample(metainfo=dict(img_shape=shape, batch_input_shape=shape, pad_shape=shape))  # some ask for it
+    return count_complexity(model, shape, lambda images: model(images, [sample]))

@@ -3,11 +3,9 @@
 import os
 from pathlib import Path
 
-from mmdet.registry import MODELS
-from mmengine.registry import init_default_scope
-
-from mfdet.benchmark.detectors import count_madds, measure_detectors
+from mfdet.benchmark.detectors import measure_detectors
 from mfdet.benchmark.published import DETECTORS
+from mfdet.complexity import count_model
 from mfdet.engine.config import dataset_of, image_side, load_config
 from mfdet.errors import InputError
 from mfdet.files import read_json, replacing
@@ -55,10 +53,8 @@ def choose(names):
 
 def measure(config, shape):
     """Return parameters in millions and multiply-adds in 10⁹ of a detector's config at (height, width) pixels."""
-    init_default_scope('mmdet')
-    model = MODELS.build(config.model)
-    madds = count_madds(model, shape)
-    return sum(parameter.numel() for parameter in model.parameters()) / 1e6, madds / 1e9
+    cost = count_model(config.model, shape)
+    return cost.params / 1e6, cost.madds / 1e9
 
 
 def read_run(path):

@@ -1,12 +1,12 @@
-"""Measure speed by turns in one process: backbones, detectors, training, evaluation, the machine's limit; and make the
-table of ours and other detectors."""
+"""Measure speed by turns in one process; tables of detectors and of the paper's ablations."""
 
 import argparse
 import os
 import shlex
 import sys
 
-from mfdet.commands._run import check_at_least_one, command, new_parser, program
+from mfdet.commands._run import add_config_options, check_at_least_one, command, new_parser, program
+from mfdet.commands.train import add_data_options
 from mfdet.compat import check_environment
 from mfdet.errors import InputError
 from mfdet.files import make_folder
@@ -17,7 +17,10 @@ EXAMPLE = """examples:
   %(prog)s detectors --runtimes onnxruntime openvino
   %(prog)s train --models configs/retinanet_mf151m.py RetinaNet-R18 --size 320
   %(prog)s eval --images 5000
-  %(prog)s table --ap work_dirs/retinanet_mf151m"""
+  %(prog)s loading --data-root imagenet --workers 0 4 8
+  %(prog)s table --ap work_dirs/retinanet_mf151m
+  %(prog)s ablations
+  %(prog)s ablations --train configs/shapes/e2e_mf26m.py --epochs 4 --seeds 0 1 2 --rows e2e e2e-1-scale"""
 DETECTORS = ('configs/retinanet_mf508m.py', 'configs/e2e_mf508m.py', 'RetinaNet-R18', 'RetinaNet-R50', 'DETR-R50')
 
 
@@ -25,10 +28,11 @@ def build_parser():
     """Return the argument parser."""
     parser = new_parser('benchmark', __doc__, EXAMPLE)
     kinds = parser.add_subparsers(dest='kind', required=True, metavar='WHAT')
-    shared = argparse.ArgumentParser(add_help=False)
-    shared.add_argument('--threads', type=int, default=1, help='CPU threads (default: 1)')
+    every = argparse.ArgumentParser(add_help=False)
+    every.add_argument('--threads', type=int, default=1, help='CPU threads (default: 1)')
+    every.add_argument('--out', default='work_dirs/benchmark', metavar='DIR', help='folder for tables and plots')
+    shared = argparse.ArgumentParser(add_help=False, parents=[every])
     shared.add_argument('--repeats', type=int, default=15, help='timed runs, of which the median counts (default: 15)')
-    shared.add_argument('--out', default='work_dirs/benchmark', metavar='DIR', help='folder for tables and plots')
     runtimes = argparse.ArgumentParser(add_help=False)
     runtimes.add_argument(
         '--runtimes',
@@ -67,7 +71,52 @@ def build_parser():
     )
     table.add_argument('--latency', action='store_true', help='time those that have a config here, exported (long)')
     table.add_argument('--ap', nargs='+', default=[], metavar='DIR', help="work directories of one's own runs")
+    loading = add('loading', parents=[shared], help="a classifier's loader alone, and other ways to read JPEG files")
+    loading.add_argument(
+        '--config', default='configs/imagenet/mobile_former_294m.py', help='of a classifier (default: 294M on ImageNet)'
+    )
+    loading.add_argument('--data-root', metavar='DIR', help='folder that holds train/<class>/ (default: generated)')
+    loading.add_argument(
+        '--shape', type=int, nargs=2, default=(375, 500), metavar=('H', 'W'), help='of generated images in pixels'
+    )
+    loading.add_argument('--images', type=int, default=256, help='images of a pass at most (default: 256)')
+    loading.add_argument('--batch-size', type=int, default=32, help='images of a batch (default: 32)')
+    loading.add_argument('--workers', type=int, nargs='+', default=[0, 1, 2], help='worker processes (default: 0 1 2)')
+    ablations = add('ablations', parents=[every], help="the paper's ablations: parameters, MAdds, and trainings")
+    ablations.add_argument('--rows', nargs='+', metavar='NAME', help='of the table (default: all)')
+    ablations.add_argument('--train', metavar='CONFIG', help='train each row that fits this config, on its data')
+    ablations.add_argument('--epochs', type=int, metavar='N', help="of a training (default: the config's)")
+    ablations.add_argument(
+        '--seeds', type=int, nargs='+', default=[0], metavar='S', help='of the trainings (default: 0)'
+    )
+    add_data_options(ablations, ('train', 'val'))
+    add_config_options(ablations, 'override entries of the config of --train')
     return parser
+
+
+def check_ablations(args):
+    """Check the options of ``ablations``.
+
+    Raises:
+        InputError: one is wrong.
+    """
+    from mfdet.benchmark.ablations import VARIANTS
+
+    for name in args.rows or []:
+        if name not in VARIANTS:
+            raise InputError(f'--rows {name}: the rows are {", ".join(VARIANTS)}')
+    check_at_least_one(args, 'epochs')
+    if min(args.seeds) < 0 or len(set(args.seeds)) < len(args.seeds):
+        raise InputError(f'--seeds must be different numbers from 0 up, got {" ".join(map(str, args.seeds))}')
+    if args.train is None and (args.epochs or args.cfg_options or data_words(args)):
+        raise InputError('--epochs, --cfg-options and the data are of a training; name its config with --train')
+
+
+def data_words(args):
+    """Return the options that name the data, as words of a command line."""
+    options = ('--data-root', *(f'--{split}-{what}' for split in ('train', 'val') for what in ('ann', 'images')))
+    given = {option: getattr(args, option[2:].replace('-', '_')) for option in options}
+    return [word for option, value in given.items() if value is not None for word in (option, value)]
 
 
 def check_options(args):
@@ -87,6 +136,10 @@ def check_options(args):
         from mfdet.benchmark.runtimes import check_runtimes
 
         check_runtimes(args.runtimes)
+    if args.kind == 'loading' and min(args.workers) < 0:
+        raise InputError(f'--workers must be 0 or more, got {min(args.workers)}')
+    if args.kind == 'ablations':
+        check_ablations(args)
     if args.kind in ('detectors', 'train'):
         from mfdet.benchmark.detectors import PEERS
 
@@ -126,6 +179,15 @@ def run(args):
         from mfdet.benchmark import evaluation
 
         return evaluation.COLUMNS, *evaluation.measure_evaluation(args.images, args.classes, args.repeats)
+    if args.kind == 'ablations':
+        return run_ablations(args)
+    if args.kind == 'loading':
+        from mfdet.benchmark import loading
+        from mfdet.engine.config import load_config
+
+        data = args.data_root, tuple(args.shape), args.images, args.batch_size
+        measured = loading.measure_loading(load_config(args.config), *data, args.workers, args.threads, args.repeats)
+        return loading.COLUMNS, *measured
     configs = {
         os.path.splitext(os.path.basename(name))[0] if os.path.isfile(name) else name: name for name in args.models
     }
@@ -138,6 +200,19 @@ def run(args):
 
     shape = tuple(args.shape)
     return detectors.COLUMNS, *detectors.measure_detectors(configs, shape, args.runtimes, args.threads, args.repeats)
+
+
+def run_ablations(args):
+    """Weigh the rows of the paper's ablations, and train them if asked for; returns columns, rows and notes."""
+    from mfdet.benchmark import ablations
+    from mfdet.engine.config import load_config
+
+    names, task = list(dict.fromkeys(args.rows or ablations.VARIANTS)), None
+    if args.train is not None:
+        config = load_config(args.train, args.cfg_options)
+        folder = os.path.join(args.out, 'ablations', os.path.splitext(os.path.basename(config.filename))[0])
+        task = ablations.Task(config, args.epochs, args.seeds, data_words(args), folder, args.threads)
+    return ablations.measure_ablations(names, task)
 
 
 @command

@@ -36,20 +36,14 @@ def purpose(path):
 
 def cost_of(path):
     """Return what a config's model costs at the size of its images, as a short text."""
-    from mmdet.registry import MODELS
-    from mmengine.registry import init_default_scope
-
-    from mfdet.benchmark.detectors import count_madds
+    from mfdet.complexity import count_model
     from mfdet.engine.config import image_side, load_config
 
     config = load_config(str(path))
-    side = image_side(config) or max(config.get('image_size', (0,)))
+    side = image_side(config) or max(config.image_size)  # that of generated images
     shape = (800, 1333) if side == 1333 else (side, side)
-    init_default_scope('mmdet')
-    config.model.get('backbone', {}).pop('init_cfg', None)
-    model = MODELS.build(config.model)
-    params = sum(parameter.numel() for parameter in model.parameters()) / 1e6
-    return f'{params:.1f} M parameters, {count_madds(model, shape) / 1e9:.3g} G MAdds at {shape[0]}×{shape[1]}'
+    cost = count_model(config.model, shape)
+    return f'{cost.params / 1e6:.1f} M parameters, {cost.madds / 1e9:.3g} G MAdds at {shape[0]}×{shape[1]}'
 
 
 @command

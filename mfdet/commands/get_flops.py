@@ -26,21 +26,11 @@ def main(argv=None):
     args = build_parser().parse_args(argv)
     if min(args.shape) < 1:
         raise InputError(f'--shape must be two positive numbers, height and width, got {args.shape[0]} {args.shape[1]}')
-    from mmdet.registry import MODELS
-    from mmdet.structures import DetDataSample
-    from mmengine.registry import init_default_scope
-
     import mfdet.register  # noqa: F401
-    from mfdet.complexity import count_complexity
+    from mfdet.complexity import count_model
     from mfdet.engine.config import load_config
 
-    config = load_config(args.config)
-    init_default_scope('mmdet')
-    config.model.pop('data_preprocessor', None)  # its padding would depend on the image
-    model = MODELS.build(config.model)
-    shape = tuple(args.shape)  # some detectors of mmdet ask the data sample for it
-    sample = DetDataSample(metainfo=dict(img_shape=shape, batch_input_shape=shape, pad_shape=shape))
-    cost = count_complexity(model, shape, lambda images: model(images, [sample]))
+    cost = count_model(load_config(args.config).model, tuple(args.shape))
     if args.json:
         params, madds = cost.parts['backbone']
         print(json.dumps(dict(params=cost.params, madds=cost.madds, backbone_params=params, backbone_madds=madds)))

@@ -10,6 +10,7 @@ from mmengine import dist
 from mmengine.model import MMDistributedDataParallel, is_model_wrapper
 from mmengine.registry import MODEL_WRAPPERS
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from mfdet.errors import InputError
 
@@ -79,17 +80,22 @@ class _SumOverProcesses(torch.autograd.Function):
         return total
 
 
-class CPUSyncBatchNorm(nn.BatchNorm2d):
+class CPUSyncBatchNorm(_BatchNorm):
     """BatchNorm with the statistics of all processes, as ``torch.nn.SyncBatchNorm``, which is for GPUs alone."""
 
+    def _check_input_dim(self, x):
+        """Take any number of dimensions."""
+
     def forward(self, x):
-        """Normalise x (B, C, H, W); B, H and W may differ between processes."""
+        """Normalise x (B, C) or (B, C, ...); all but C may differ between processes."""
         if not self.training or dist.get_world_size() == 1:
             return super().forward(x)
         count = _SumOverProcesses.apply(x.new_tensor([x.numel() / x.shape[1]]))
-        mean = _SumOverProcesses.apply(x.sum((0, 2, 3))) / count
-        centred = x - mean[:, None, None]
-        var = _SumOverProcesses.apply(centred.square().sum((0, 2, 3))) / count
+        others = [dim for dim in range(x.ndim) if dim != 1]
+        along = (-1, *[1] * (x.ndim - 2))  # how a value for each channel stands beside x
+        mean = _SumOverProcesses.apply(x.sum(others)) / count
+        centred = x - mean.view(along)
+        var = _SumOverProcesses.apply(centred.square().sum(others)) / count
         if self.track_running_stats:
             self.num_batches_tracked.add_(1)
             share = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
@@ -98,8 +104,8 @@ class CPUSyncBatchNorm(nn.BatchNorm2d):
                 self.running_var.lerp_(var * count / (count - 1), share)
         scale = torch.rsqrt(var + self.eps)
         if not self.affine:
-            return centred * scale[:, None, None]
-        return centred * (scale * self.weight)[:, None, None] + self.bias[:, None, None]
+            return centred * scale.view(along)
+        return centred * (scale * self.weight).view(along) + self.bias.view(along)
 
 
 @MODEL_WRAPPERS.register_module()
@@ -115,6 +121,6 @@ class CPUDistributedDataParallel(MMDistributedDataParallel):
     def __init__(self, module, device_ids=None, sync_bn=False):
         if sync_bn:
             for layer in module.modules():
-                if type(layer) is nn.BatchNorm2d:
+                if type(layer) in (nn.BatchNorm1d, nn.BatchNorm2d):
                     layer.__class__ = CPUSyncBatchNorm
         super().__init__(module, device_ids=None, broadcast_buffers=False)

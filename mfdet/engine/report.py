@@ -17,6 +17,7 @@ CURVES = {  # of the validation, by the metric that all its records have: its ax
     'coco/bbox_mAP': ('validation AP', {'AP': 'coco/bbox_mAP', 'AP50': 'coco/bbox_mAP_50'}),
     'accuracy/top1': ('validation accuracy in %', {'top-1': 'accuracy/top1', 'top-5': 'accuracy/top5'}),
 }
+WAITING_MUCH = 20  # percent of an epoch's steps
 BEST = {'accuracy/top1': 'best_top1'}  # what the summary calls the best of a metric, else best_ap
 KINDS = dict(d='auxiliary blocks', cells='cells')  # of loss terms, by their prefix without its numbers
 
@@ -104,13 +105,33 @@ def draw_curves(work_dir, out_file):
     return True
 
 
+def percent_of(part, whole):
+    """Return a share in percent, to a tenth; None of nothing."""
+    return round(100 * part / whole, 1) if whole else None
+
+
+def advice_on_loading(workers):
+    """Return what to do where a loader with so many worker processes is too slow, the end of a sentence."""
+    smaller = 'store the images closer to the size that the model sees, on a fast disk'
+    most = max(1, (os.cpu_count() or 1) // int(os.environ.get('LOCAL_WORLD_SIZE', 1)))
+    if workers >= most:
+        return f'it has {workers} worker processes, as many as there are cores: {smaller}'
+    more = min(most, 2 * workers or 2)
+    option = f'--cfg-options train_dataloader.num_workers={more}'
+    return f'give it more worker processes ({option}, now {workers}), or {smaller}'
+
+
 @HOOKS.register_module()
 class ReportHook(Hook):
     """Write ``curves.png`` and ``summary.json`` into the work directory when training ends.
 
+    After each epoch the log says which share of its steps' time went by waiting for the loader; the first time that it
+    was more than :data:`WAITING_MUCH` percent, also what to do about it.
+
     The summary has ``best_ap`` (of a classifier ``best_top1``, in percent) and ``best_checkpoint`` (null without
-    validation), ``last_checkpoint``, ``epochs``, ``iterations``, ``seconds`` of this run and ``images_per_second`` over
-    its training iterations (data loading included, validation not).
+    validation), ``last_checkpoint``, ``epochs``, ``iterations``, ``seconds`` of this run, ``images_per_second`` over
+    its training iterations (data loading included, validation not) and ``waiting_percent``, the share of their time
+    that went by waiting for the loader; the last two are null if only the last validation was left to do.
     """
 
     priority = 'LOWEST'
@@ -119,23 +140,46 @@ class ReportHook(Hook):
         """Start the clock."""
         self._start = time.monotonic()
         self._images = 0
-        self._train_seconds = 0.0
+        self._seconds = self._waited = 0.0  # of all epochs that are done
+        self._has_advised = False
 
     def before_train_epoch(self, runner):
         """Start the clock of the iterations; validation between epochs is not counted."""
+        self._epoch_seconds = self._epoch_waited = 0.0
         self._last = time.monotonic()
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        """Count the time since the last step as waiting for the batch; after a skipped step it is not known."""
+        self._begin = time.monotonic()
+        if self._last is not None:
+            self._epoch_waited += self._begin - self._last
+            self._epoch_seconds += self._begin - self._last
+        self._last = None
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
         """Count the batch."""
-        now = time.monotonic()
-        self._train_seconds += now - self._last
-        self._last = now
+        self._last = time.monotonic()
+        self._epoch_seconds += self._last - self._begin
         self._images += len(data_batch['inputs']) * get_world_size()
+
+    def after_train_epoch(self, runner):
+        """Log which share of the time went by waiting for the loader, and what to do if it is much."""
+        self._seconds += self._epoch_seconds
+        self._waited += self._epoch_waited
+        percent = percent_of(self._epoch_waited, self._epoch_seconds)
+        if percent is None:
+            return
+        said = f'Epoch {runner.epoch + 1}: {percent:.0f} % of the time of its steps went by waiting for the loader'
+        if percent > WAITING_MUCH and not self._has_advised:
+            self._has_advised = True
+            runner.logger.warning(f'{said}; {advice_on_loading(runner.train_dataloader.num_workers)}')
+        else:
+            runner.logger.info(said)
 
     @master_only
     def after_train(self, runner):
         """Write the files."""
-        if not self._images:
+        if not self._images and read_summary(runner.work_dir).get('epochs') == runner.epoch:
             runner.logger.info('All epochs had been done before: nothing was trained, and the summary stays as it was')
             return
         info = runner.message_hub.runtime_info
@@ -147,7 +191,8 @@ class ReportHook(Hook):
             epochs=runner.epoch,
             iterations=runner.iter,
             seconds=round(time.monotonic() - self._start, 1),
-            images_per_second=round(self._images / max(self._train_seconds, 1e-9), 2),
+            images_per_second=round(self._images / self._seconds, 2) if self._images else None,
+            waiting_percent=percent_of(self._waited, self._seconds),
         )
         with replacing(os.path.join(runner.work_dir, 'summary.json')) as part, open(part, 'w') as file:
             json.dump(summary, file, indent=2)

@@ -2,9 +2,11 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from mfdet.benchmark.evaluation import generate
+from mfdet.benchmark.loading import readers, write_folder
 from mfdet.benchmark.peers import build_backbone
 from mfdet.benchmark.timing import by_turns, markdown
 from mfdet.commands import benchmark
@@ -96,6 +98,29 @@ def test_both_evaluators_are_given_the_same(tmp_path):
     assert len(detections) >= 20 * 50 > len(truth['annotations'])
 
 
+def test_loading(tmp_path):
+    options = ['--images', 5, '--batch-size', 2, '--workers', 0, 1, '--shape', 80, 120]
+    code, report = run(tmp_path, 'loading', '--config', 'configs/cpu/mobile_former_26m.py', *options)
+    assert code == 0
+    names = ['OpenCV, reduced', 'OpenCV, full size', 'Pillow, draft']
+    rows = report['rows']
+    assert [(row['reader'], row['workers']) for row in rows] == [(name, n) for n in (0, 1) for name in names]
+    assert rows[3]['ratio'] == 1
+    assert rows[4]['ratio'] == pytest.approx(rows[4]['images/s'] / rows[3]['images/s'])
+    assert report['notes'][0].startswith('4 images a pass (generated, 120×80')
+
+
+def test_readers_give_images_alike(tmp_path):
+    write_folder(tmp_path, 1, (375, 500))
+    (path,) = tmp_path.glob('train/*/*.jpg')
+    assert 80_000 < path.stat().st_size < 140_000  # ImageNet's have about 110 kB
+    images = {name: reader(dict(img_path=str(path)))['img'] for name, reader in readers(150).items()}
+    reduced, full, draft = images.values()
+    assert reduced.shape == draft.shape == (188, 250, 3)
+    assert full.shape == (375, 500, 3)
+    assert np.abs(reduced.astype(int) - draft).mean() < 2
+
+
 @pytest.mark.parametrize(
     ('options', 'says'),
     [
@@ -104,6 +129,10 @@ def test_both_evaluators_are_given_the_same(tmp_path):
         (['latency', '--models', 'VGG'], '--models VGG: the backbones are Mobile-Former-508M'),
         (['train', '--models', 'nowhere.py'], '--models nowhere.py: is neither a config file nor one of RetinaNet-R18'),
         (['eval', '--repeats', '0'], '--repeats must be at least 1'),
+        (['loading', '--workers', '-1'], '--workers must be 0 or more, got -1'),
+        (['loading', '--data-root', 'nowhere'], 'nowhere/train/: no such folder of class folders'),
+        (['loading', '--config', 'configs/shapes/e2e_mf26m.py'], 'does not begin with LoadReducedImage'),
+        (['loading', '--images', '2', '--shape', '32', '32'], '--batch-size 32: there are 2 images'),
         (['eval', '--threads', '1000'], 'threads must be a whole number'),
     ],
 )

@@ -82,6 +82,7 @@ def test_training_leaves_what_that_of_a_detector_does(trained):
     assert summary['iterations'] == 4  # of 10 images in batches of 4
     assert 0 <= summary['best_top1'] <= 100
     assert 'best_ap' not in summary
+    assert 0 < summary['waiting_percent'] < 100
     assert re.fullmatch(r'best_accuracy_top1_epoch_[12]\.pth', os.path.basename(summary['best_checkpoint']))
     assert os.path.isfile(summary['best_checkpoint'])
     assert cv2.imread(str(trained / 'curves.png')).shape[0] > 200

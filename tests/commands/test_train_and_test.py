@@ -44,6 +44,9 @@ def test_training_leaves_curves_summary_and_checkpoints(trained):
     assert summary['iterations'] == 4
     assert summary['best_ap'] >= 0
     assert summary['images_per_second'] > 0
+    assert 0 < summary['waiting_percent'] < 100
+    (log,) = trained.glob('*/*.log')
+    assert log.read_text().count('% of the time of its steps went by waiting for the loader') == 2
     assert os.path.isfile(summary['best_checkpoint'])
     assert os.path.isfile(summary['last_checkpoint'])
     assert cv2.imread(str(trained / 'curves.png')).shape[0] > 200
@@ -78,6 +81,15 @@ def test_resume_goes_on_where_it_stopped(trained, tmp_path):
     resumed = torch.load(tmp_path / 'epoch_2.pth', weights_only=True)
     assert len(resumed['message_hub']['log_scalars']['train/loss'][0]) == 4
     assert json.loads((tmp_path / 'summary.json').read_text())['iterations'] == 4
+
+
+def test_a_run_killed_in_its_last_validation_has_its_summary_when_it_goes_on(trained, tmp_path):
+    (tmp_path / 'epoch_2.pth').write_bytes((trained / 'epoch_2.pth').read_bytes())
+    options = ['--cfg-options', *QUICK_SHAPES, 'train_cfg.max_epochs=2']
+    assert train(SHAPES, '--work-dir', tmp_path, '--resume', *options) == 0
+    summary = json.loads((tmp_path / 'summary.json').read_text())
+    assert summary['best_ap'] == json.loads((trained / 'summary.json').read_text())['best_ap']
+    assert (summary['epochs'], summary['images_per_second'], summary['waiting_percent']) == (2, None, None)
 
 
 def test_resume_never_runs_what_a_checkpoint_holds(trained, tmp_path):

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from class_folders import CONFIG as CLASSIFIER
+from class_folders import TINY, write_folders
 from quick import QUICK, lengths
 
 from mfdet.commands import train
@@ -17,18 +19,21 @@ from mfdet.commands import train
 ROOT = Path(__file__).parents[2]
 RETINANET = str(ROOT / 'configs' / 'shapes' / 'retinanet_mf26m.py')
 E2E = str(ROOT / 'configs' / 'shapes' / 'e2e_mf26m.py')
-OPTIONS = [
-    *QUICK,
-    *lengths(8, 2),
+STEPS = [
     'train_cfg.max_epochs=2',
     'train_cfg.val_interval=2',
     'log_processor.window_size=1',
-    'model.backbone.drop_path_rate=0',  # drawn in each process by itself
     # Adam turns rounding into whole steps where a gradient is next to zero.
     'optim_wrapper.optimizer._delete_=True',
     'optim_wrapper.optimizer.type=SGD',
     'optim_wrapper.optimizer.lr=0.01',
     'optim_wrapper.optimizer.weight_decay=0.0001',
+]
+OPTIONS = [
+    *QUICK,
+    *lengths(8, 2),
+    *STEPS,
+    'model.backbone.drop_path_rate=0',  # drawn in each process by itself
 ]
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason='tests the processes of a machine without a GPU')
 
@@ -55,19 +60,27 @@ def run(processes, *words):
     assert 'left early' not in output
 
 
+def logged(folder):
+    """The records that a training has logged."""
+    lines = next(folder.glob('*/vis_data/scalars.json')).read_text().splitlines()
+    return [json.loads(line) for line in lines]
+
+
 def losses(folder):
     """The logged losses of each iteration."""
-    lines = next(folder.glob('*/vis_data/scalars.json')).read_text().splitlines()
-    records = [json.loads(line) for line in lines]
-    return [{name: r[name] for name in r if 'loss' in name or name == 'grad_norm'} for r in records if 'loss' in r]
+    records = [record for record in logged(folder) if 'loss' in record]
+    return [{name: r[name] for name in r if 'loss' in name or name == 'grad_norm'} for r in records]
 
 
-@pytest.mark.parametrize('config', [RETINANET, E2E])
+@pytest.mark.parametrize('config', [RETINANET, E2E, CLASSIFIER])
 def test_two_processes_train_as_one_with_twice_the_batch(tmp_path, config):
     folders = [tmp_path / 'one', tmp_path / 'two']
+    data, task = [], OPTIONS
+    if config == CLASSIFIER:
+        data, task = ['--data-root', write_folders(tmp_path / 'data', train=4)], [*TINY, *STEPS]
     for processes, folder in enumerate(folders, 1):
-        options = ['--cfg-options', *OPTIONS, f'train_dataloader.batch_size={4 // processes}']
-        run(processes, 'tests/engine/train_in_double.py', config, '--work-dir', folder, '--sync-bn', *options)
+        words = [config, '--work-dir', folder, '--sync-bn', *data, '--cfg-options', *task]
+        run(processes, 'tests/engine/train_in_double.py', *words, f'train_dataloader.batch_size={4 // processes}')
     curves = [losses(folder) for folder in folders]
     assert len(curves[0]) == len(curves[1]) == 4
     for one, two in zip(*curves, strict=True):
@@ -78,6 +91,10 @@ def test_two_processes_train_as_one_with_twice_the_batch(tmp_path, config):
     assert one.keys() == two.keys()
     for name in one:
         torch.testing.assert_close(two[name], one[name], rtol=1e-5, atol=1e-5, msg=lambda text, name=name: name + text)
+    if config == CLASSIFIER:
+        one, two = (logged(folder)[-1] for folder in folders)
+        assert one['step'] == two['step'] == 2
+        assert (one['accuracy/top1'], one['accuracy/top5']) == (two['accuracy/top1'], two['accuracy/top5'])
 
 
 @pytest.fixture(scope='module')
@@ -86,6 +103,17 @@ def trained(tmp_path_factory):
     options = ['--cfg-options', *OPTIONS, 'train_cfg.max_epochs=1', 'train_cfg.val_interval=1']
     run(1, 'tools/train.py', RETINANET, '--work-dir', folder, *options)
     return folder / 'epoch_1.pth'
+
+
+def test_two_processes_fine_tune_with_a_frozen_backbone(trained, tmp_path):
+    options = [*OPTIONS, 'train_cfg.max_epochs=1', 'train_dataloader.dataset.length=4']
+    words = [RETINANET, '--work-dir', tmp_path, '--load-from', trained, '--freeze', 'backbone']
+    run(2, 'tools/train.py', *words, '--cfg-options', *options)
+    assert len(losses(tmp_path)) == 1
+    before, after = (torch.load(path, weights_only=True)['state_dict'] for path in (trained, tmp_path / 'epoch_1.pth'))
+    assert before.keys() == after.keys()
+    changed = {name.partition('.')[0] for name in before if not torch.equal(before[name], after[name])}
+    assert changed == {'neck', 'bbox_head'}
 
 
 def test_uneven_shards_give_the_same_ap(trained, tmp_path):

@@ -1,9 +1,11 @@
 import json
+from types import SimpleNamespace
 
 import pytest
 from matplotlib.figure import Figure
 
-from mfdet.engine.report import draw_curves, loss_curves, read_scalars
+from mfdet.engine import report
+from mfdet.engine.report import ReportHook, advice_on_loading, draw_curves, loss_curves, read_scalars
 
 
 def write(folder, run, records):
@@ -71,3 +73,51 @@ def test_curves_of_a_classifier_are_accuracies(tmp_path, monkeypatch):
     assert axes.get_ylabel() == 'validation accuracy in %'
     lines = {line.get_label(): line.get_xydata().tolist() for line in axes.lines}
     assert lines == {'top-1': [[1, 20], [2, 40]], 'top-5': [[1, 50], [2, 50]]}
+
+
+def report_epochs(monkeypatch, epochs):
+    """Return the lines and the summary of epochs of steps, each (seconds to wait for its batch, seconds or None)."""
+    lines, clock = [], [0.0]
+    monkeypatch.setattr(report.time, 'monotonic', lambda: clock[0])
+    logger = SimpleNamespace(info=lines.append, warning=lambda text: lines.append(f'WARNING {text}'))
+    runner = SimpleNamespace(logger=logger, epoch=0, train_dataloader=SimpleNamespace(num_workers=1))
+    hook = ReportHook()
+    hook.before_train(runner)
+    for runner.epoch, steps in enumerate(epochs):
+        clock[0] += 100  # a validation
+        hook.before_train_epoch(runner)
+        for index, (waiting, seconds) in enumerate(steps):
+            clock[0] += waiting
+            hook.before_train_iter(runner, index)
+            clock[0] += seconds or 50
+            if seconds:
+                hook.after_train_iter(runner, index, dict(inputs=[0] * 4))
+        hook.after_train_epoch(runner)
+    return lines, hook
+
+
+def test_the_log_tells_how_long_a_training_waits_for_its_images(monkeypatch):
+    monkeypatch.setattr(report.os, 'cpu_count', lambda: 4)
+    monkeypatch.delenv('LOCAL_WORLD_SIZE', raising=False)
+    lines, hook = report_epochs(monkeypatch, [[(1, 9), (1, 9)], [(3, 7), (5, 5)], [(3, 7)], [(0, None)]])
+    assert lines == [
+        'Epoch 1: 10 % of the time of its steps went by waiting for the loader',
+        'WARNING Epoch 2: 40 % of the time of its steps went by waiting for the loader; give it more worker processes '
+        '(--cfg-options train_dataloader.num_workers=2, now 1), or store the images closer to the size that the model '
+        'sees, on a fast disk',
+        'Epoch 3: 30 % of the time of its steps went by waiting for the loader',
+    ]
+    assert (hook._waited, hook._seconds, hook._images) == (13, 50, 20)
+
+
+def test_skipped_steps_are_no_waiting(monkeypatch):
+    lines, _ = report_epochs(monkeypatch, [[(2, None), (1, 15), (3, 15)]])
+    assert lines == ['Epoch 1: 14 % of the time of its steps went by waiting for the loader']  # 5 of 35
+
+
+def test_no_more_workers_than_cores_are_advised(monkeypatch):
+    monkeypatch.setattr(report.os, 'cpu_count', lambda: 6)
+    monkeypatch.setenv('LOCAL_WORLD_SIZE', '2')
+    assert 'num_workers=2, now 0' in advice_on_loading(0)
+    assert 'num_workers=3, now 2' in advice_on_loading(2)
+    assert advice_on_loading(3).startswith('it has 3 worker processes, as many as there are cores: store the images')

@@ -18,16 +18,16 @@ from mfdet.commands.train import main
 
 def use_double():
     """Make weights and images float64."""
-    from mmdet.models.data_preprocessors import DetDataPreprocessor
+    from mmengine.model import ImgDataPreprocessor  # that of detectors builds on it
 
     torch.set_default_dtype(torch.float64)
-    forward = DetDataPreprocessor.forward
+    forward = ImgDataPreprocessor.forward
 
     def forward_in_double(self, data, training=False):
         data = forward(self, data, training)
         return {**data, 'inputs': data['inputs'].double()}
 
-    DetDataPreprocessor.forward = forward_in_double
+    ImgDataPreprocessor.forward = forward_in_double
 
 
 def disturb():
