@@ -5,13 +5,14 @@ here, so that it needs no further package. The weights are random: speed does no
 """
 
 import importlib
+from functools import partial
 
 from mmcv.cnn import ConvModule
 from mmdet.models.backbones import MobileNetV2, ResNet
 from mmdet.models.layers import InvertedResidual
 from torch import nn
 
-from mfdet.models import MobileFormer
+from mfdet.models import MOBILEVITS, MobileFormer, MobileViT
 
 BN = dict(type='BN', eps=0.001)
 # MobileNetV3-Large (Howard et al., ICCV 2019, Table 1): kernel, expanded channels, output channels,
@@ -78,22 +79,6 @@ def shufflenet_v2():
     return nn.Sequential(*parts)
 
 
-def mobilevit_s():
-    """MobileViT-S, of transformers."""
-    transformers = importlib.import_module('transformers')
-
-    class MobileViT(nn.Module):
-        def __init__(self):
-            super().__init__()
-            config = transformers.MobileViTConfig()
-            self.model = transformers.MobileViTModel(config, expand_output=False)
-
-        def forward(self, images):
-            return self.model(images, return_dict=True).last_hidden_state
-
-    return MobileViT()
-
-
 BACKBONES = {  # name: function that builds it
     'Mobile-Former-508M': lambda: MobileFormer('508m', out_indices=(3,)),
     'Mobile-Former-214M': lambda: MobileFormer('214m', out_indices=(3,)),
@@ -102,7 +87,7 @@ BACKBONES = {  # name: function that builds it
     'ResNet-18': lambda: ResNet(18, out_indices=(3,)),
     'ResNet-50': lambda: ResNet(50, out_indices=(3,)),
     'ShuffleNetV2': shufflenet_v2,
-    'MobileViT-S': mobilevit_s,
+    **{f'MobileViT-{arch.upper()}': partial(MobileViT, arch, out_indices=(3,)) for arch in MOBILEVITS},
 }
 
 
