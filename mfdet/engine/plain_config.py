@@ -22,7 +22,6 @@ TYPES = dict(
         'MobileFormerHead',
         'MobileFormerPlusHead',
         'RetinaHead',
-        'SSDHead',
         'SyncedRetinaHead',
         'SyncedSSDHead',
     },

@@ -8,7 +8,7 @@ import math
 import torch
 import torch.nn.functional as F
 from mmcv.ops import nms
-from mmdet.models.dense_heads import RetinaHead, SSDHead
+from mmdet.models.dense_heads import RetinaHead
 from mmdet.models.detectors import SingleStageDetector
 from mmdet.structures.bbox import bbox_cxcywh_to_xyxy
 from torch import nn
@@ -114,7 +114,7 @@ class E2EGraph(DetectorGraph):
 class AnchorGraph(DetectorGraph):
     """mmdet's RetinaNet and SSD: the best candidates of each level, decoded, then class-wise NMS."""
 
-    heads = RetinaHead, SyncedRetinaHead, SSDHead, SyncedSSDHead
+    heads = RetinaHead, SyncedRetinaHead, SyncedSSDHead
 
     def __init__(self, model, normalized=True):
         super().__init__(model, normalized)

@@ -27,3 +27,5 @@ class SyncedRetinaHead(SyncedTargets, RetinaHead):
 @MODELS.register_module()
 class SyncedSSDHead(SyncedTargets, SSDHead):
     """mmdet's ``SSDHead``, see :class:`SyncedTargets`."""
+
+    loss_cls = None  # mmdet's prediction asks each head for it, and SSD's has none
