@@ -109,7 +109,7 @@ class MobileViTBlock(nn.Module):
         if is_even(*size):
             y = self.transform(y)
         else:
-            even = [-(-side // PATCH) * PATCH for side in size]
+            even = [(side + PATCH - 1) // PATCH * PATCH for side in size]  # ONNX would round −side / 2 up
             y = self.transform(F.interpolate(y, even, mode='bilinear', align_corners=False))
             y = F.interpolate(y, size, mode='bilinear', align_corners=False)
         return self.fuse(torch.cat([x, self.project(y)], 1))

@@ -170,5 +170,7 @@ def test_tensor_mode_gives_logits_and_boxes_of_the_image():
 def test_what_does_not_fit_the_head_is_named():
     with pytest.raises(InputError, match='neck: an end-to-end Mobile-Former has none'):
         make_detector(neck=dict(type='FPN', in_channels=[24, 64, 96], out_channels=8, num_outs=3))
+    with pytest.raises(InputError, match='needs a MobileFormer, .*; got MobileViT'):
+        make_detector(type='MobileViT', arch='xxs')
     with pytest.raises(InputError, match=r'out_indices must be consecutive.*\[4, 8, 32\]'):
         make_detector(out_indices=(0, 1, 3))
