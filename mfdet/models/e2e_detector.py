@@ -48,7 +48,8 @@ class E2EMobileFormer(SingleStageDetector):
     Arguments as in mmdet's SingleStageDetector, without ``neck``.
 
     Raises:
-        InputError: a neck is given, the backbone is another than MobileFormer, or the backbone's maps do not each halve the one before.
+        InputError: a neck is given, the backbone is another than MobileFormer, or its maps do not each halve the one
+            before.
     """
 
     def __init__(self, backbone, bbox_head, neck=None, **kwargs):
