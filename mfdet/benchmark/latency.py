@@ -47,15 +47,8 @@ def measure_latency(names, sizes, chosen, threads, repeats, reference, progress=
     """
     torch.set_num_threads(threads)
     rate = multiply_adds_per_second()
-    backbones, notes = {}, [f'Limit: the multiply-adds at {rate / 1e9:.1f} G/s, which a product of large matrices has.']
-    for name in names:
-        built = build_backbone(name)
-        if isinstance(built, str):
-            notes.append(f'{built}.')
-            progress(built)
-        else:
-            backbones[name] = built
-    rows = []
+    notes = [f'Limit: the multiply-adds at {rate / 1e9:.1f} G/s, which a product of large matrices has.']
+    backbones, rows = {name: build_backbone(name) for name in names}, []
     with tempfile.TemporaryDirectory() as folder:
         for size in sizes:
             functions = {}

@@ -68,6 +68,12 @@ def e2e(arch, ap, params, madds):
     return Published(name, ap, COCO, f'{MOBILE_FORMER}9', params, madds, config=f'e2e_mf{arch}')
 
 
+def ssdlite(arch, ap, params, source, note=''):
+    """SSDLite of MobileViT."""
+    name, config = f'SSDLite, MobileViT-{arch.upper()}', f'ssdlite_mobilevit_{arch}'
+    return Published(name, ap, (320, 320), source, params, config=config, note=note)
+
+
 DETECTORS = (
     retinanet('151m', 34.2, 14.4, 161),
     retinanet('214m', 35.8, 15.2, 162),
@@ -105,6 +111,9 @@ DETECTORS = (
         config='peers/detr_dc5_r50',
         note='published multiply-adds are a mean over 100 images of val2017, smaller than 800×1333',
     ),
+    ssdlite('xxs', 19.9, 1.8, of_github('apple/ml-cvnets'), note='not in the paper'),
+    ssdlite('xs', 24.8, 2.7, MOBILEVIT),
+    ssdlite('s', 27.7, 5.7, MOBILEVIT),
     Published('D-FINE-N', 42.8, (640, 640), of_github('Peterande/D-FINE'), 4, 3.5, 7),
     Published('D-FINE-S', 48.5, (640, 640), of_github('Peterande/D-FINE'), 10, 12.5, 25),
     Published('DEIM-D-FINE-N', 43.0, (640, 640), of_github('Intellindust-AI-Lab/DEIM'), 4, 3.5, 7),

@@ -9,7 +9,7 @@ from mfdet.errors import InputError
 from mfdet.export.channels_last import channels_last
 from mfdet.export.graph import ClassifierGraph
 from mfdet.export.onnx import export_onnx
-from mfdet.models import MobileFormer
+from mfdet.models.backbone import Backbone
 from mfdet.models.fuse import fuse
 from mfdet.runtime.openvino_core import openvino_core
 
@@ -117,7 +117,7 @@ def check_runtimes(names):
 def functions_of(name, model, graph_of, inputs, chosen, folder, threads, size=None):
     """Return the functions to time for one model: runtime to function.
 
-    Mobile-Former runs in the form made for the runtime.
+    Models with a backbone of this project run in the form made for the runtime.
 
     Args:
         name: of its files.
@@ -128,7 +128,7 @@ def functions_of(name, model, graph_of, inputs, chosen, folder, threads, size=No
         folder, size: see :func:`onnx_file`.
         threads: CPU threads.
     """
-    own = any(isinstance(module, MobileFormer) for module in model.modules())
+    own = any(isinstance(module, Backbone) for module in model.modules())
     tensors, arrays = tuple(inputs.values()), {key: tensor.numpy() for key, tensor in inputs.items()}
     found = {}
     if 'eager' in chosen:

@@ -28,6 +28,7 @@ FAMILIES = {  # how the name begins: how it is drawn
     'RetinaNet, Mobile-Former': dict(color='tab:blue', marker='o', linestyle='-', label='Mobile-Former in RetinaNet'),
     'E2E-MF': dict(color='tab:red', marker='o', linestyle='-', label='E2E-MF'),
     'RetinaNet': dict(color='tab:gray', marker='s', linestyle='', label='other backbones in RetinaNet'),
+    'SSDLite': dict(color='tab:purple', marker='s', linestyle='-', label='MobileViT in SSDLite'),
     'DETR': dict(color='tab:green', marker='s', linestyle='', label='DETR'),
     '': dict(color='tab:orange', marker='^', linestyle='', label='later detectors, 640×640 where not named'),
 }

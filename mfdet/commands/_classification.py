@@ -15,7 +15,7 @@ FOR_DETECTORS = ('train_ann', 'val_ann', 'allow_bad_boxes', 'load_from', 'out', 
 
 def takes(model):
     """Tell whether a model config is of a classifier."""
-    return model.get('type') == 'MobileFormerClassifier'
+    return model.get('type') in ('MobileFormerClassifier', 'MobileViTClassifier')
 
 
 def set_folders(config, args, splits):

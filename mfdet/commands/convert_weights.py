@@ -1,4 +1,4 @@
-"""Convert a released Mobile-Former checkpoint to the layout of this project."""
+"""Convert a released Mobile-Former or MobileViT checkpoint to the layout of this project."""
 
 from mfdet.commands._run import command, new_parser
 from mfdet.compat import check_environment
@@ -26,16 +26,18 @@ def main(argv=None):
     import torch
 
     from mfdet.models.find_arch import find_arch
-    from mfdet.weights import convert_official, is_official, read_checkpoint, state_dict_of
+    from mfdet.models.mobilevit import MOBILEVITS
+    from mfdet.weights import convert_released, is_released, read_checkpoint, state_dict_of
 
     weights = state_dict_of(read_checkpoint(args.src), args.src)
-    if not is_official(weights):
-        raise InputError(f'{args.src} is not in the released layout: it has no entry "tokens.weight"')
-    try:
-        weights = convert_official(weights)
-    except InputError as error:
-        raise InputError(f'{args.src}: {error}') from error
+    if not is_released(weights):
+        raise InputError(
+            f'{args.src} is not in the released layout: it has no entry "tokens.weight", as Mobile-Former has, nor '
+            '"conv_stem.convolution.weight", as MobileViT has'
+        )
+    weights = convert_released(weights, args.src)
     arch, num_classes = find_arch(weights, args.src)
+    family = 'MobileViT' if arch in MOBILEVITS else 'Mobile-Former'
     with replacing(args.dst) as part, open(part, 'wb') as file:
         torch.save(dict(state_dict=weights, meta=dict(arch=arch, num_classes=num_classes)), file)
-    print(f'{args.dst}: Mobile-Former {arch}, {num_classes} classes, {len(weights)} entries')
+    print(f'{args.dst}: {family} {arch}, {num_classes} classes, {len(weights)} entries')

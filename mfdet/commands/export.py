@@ -175,7 +175,7 @@ def export_classifier(args, model, config, classes, folder):
     from mfdet.export.metadata import describe_classifier
     from mfdet.export.verify import verify_classifier
 
-    path = write_graph(args, model, describe_classifier(config, classes), os.path.join(folder, 'model'))
+    path = write_graph(args, model, describe_classifier(model, config, classes), os.path.join(folder, 'model'))
     if args.format == 'openvino':
         from mfdet.runtime.openvino_core import openvino_core
 
@@ -196,11 +196,11 @@ def export_model_weights(args, model, config, classes, folder):
     from mfdet.engine.plain_config import plain_config
     from mfdet.export.metadata import describe, describe_classifier
     from mfdet.export.weights import export_weights
-    from mfdet.models import MobileFormerClassifier
+    from mfdet.models import Classifier
     from mfdet.weights import read_checkpoint, state_dict_of
 
-    classifier = isinstance(model, MobileFormerClassifier)
-    metadata = describe_classifier(config, classes) if classifier else describe(model, config, classes)
+    classifier = isinstance(model, Classifier)
+    metadata = describe_classifier(model, config, classes) if classifier else describe(model, config, classes)
     if not classifier:
         metadata['config'] = plain_config(config)
     path = os.path.join(folder, 'model.safetensors')
@@ -230,14 +230,14 @@ def run(args):
     import mfdet.register  # noqa: F401
     from mfdet.engine.config import check_data, set_data
     from mfdet.engine.inference import load_model
-    from mfdet.models import MobileFormerClassifier
+    from mfdet.models import Classifier
 
     with announced(f'loading {args.checkpoint}'):
         model, config, classes = load_model(args.config, args.checkpoint, args.cfg_options)
     if args.int8 and 'bbox_head' in config.model:  # its AP is measured, so the data must be there
         set_data(config, args.data_root, val=data_pair(args, 'val'))
         check_data(config, ('test',))
-    classifier = isinstance(model, MobileFormerClassifier)
+    classifier = isinstance(model, Classifier)
     if classifier and (args.preprocess or args.int8 or args.backbone_only or args.fixed_size):
         raise InputError(
             '--preprocess, --int8, --fixed-size and --backbone-only are for detectors, this is a classifier'

@@ -23,8 +23,8 @@ from mfdet.values import is_text
 from mfdet.weights import (
     check_finite,
     check_state_dict,
-    convert_official,
-    is_official,
+    convert_released,
+    is_released,
     read_checkpoint,
     state_dict_of,
 )
@@ -123,8 +123,8 @@ class PlainCheckpointHook(Hook):
         expected = bare(runner.model).state_dict()
         if resume:
             check_classes(checkpoint_classes(checkpoint, source), runner.train_dataloader.dataset, source)
-        elif is_official(weights):
-            weights = checkpoint['state_dict'] = convert_official(weights)
+        elif is_released(weights):
+            weights = checkpoint['state_dict'] = convert_released(weights, source)
         elif expected.keys() == without_aids(expected).keys():  # else a new training has its own aids in it already
             weights = checkpoint['state_dict'] = without_aids(weights)
         check_state_dict(weights, expected, source, 'the model of this config')

@@ -8,7 +8,7 @@ from mfdet.engine.distributed import bare
 from mfdet.engine.plain_config import plain_part
 from mfdet.errors import InputError
 from mfdet.models.training_aids import without_aids
-from mfdet.weights import check_finite, is_official, state_dict_of
+from mfdet.weights import check_finite, is_released, state_dict_of
 from mfdet.weights.transfer import transfer
 
 
@@ -29,7 +29,7 @@ class FineTuneHook(Hook):
         """
         source = str(runner.cfg.load_from)
         weights = without_aids(state_dict_of(checkpoint, source))
-        if is_official(weights) or not any(name.startswith('bbox_head.') for name in weights):
+        if is_released(weights) or not any(name.startswith('bbox_head.') for name in weights):
             raise InputError(
                 f'--load-from {source}: it holds no detector; --backbone-weights takes the weights of a backbone or '
                 'classifier'

@@ -11,7 +11,7 @@ from mfdet.engine.config import backbone_of, dataset_of, load_config, set_num_cl
 from mfdet.engine.plain_config import stored_config
 from mfdet.errors import InputError
 from mfdet.models.training_aids import drop_aids, without_aids
-from mfdet.weights import check_state_dict, convert_official, is_official, read_checkpoint, state_dict_of
+from mfdet.weights import check_state_dict, convert_released, read_checkpoint, state_dict_of
 
 
 def load_model(config_file, path, options=None):
@@ -20,7 +20,7 @@ def load_model(config_file, path, options=None):
     Args:
         config_file: config of the training; None for the one in the checkpoint.
         path: checkpoint of the training, or its export as ``weights``; its classes size the heads. For a
-            classifier also a released ``mobile-former-*.pth.tar``.
+            classifier also a released one.
         options: dict of overrides, as of ``--cfg-options``.
 
     Returns:
@@ -44,9 +44,7 @@ def load_model(config_file, path, options=None):
     except Exception as error:  # a config may be wrong in any way
         source = config_file or f'the config in {path}'
         raise InputError(f'{source}: its model cannot be built: {type(error).__name__}: {error}') from error
-    weights = without_aids(state_dict_of(checkpoint, path))
-    if is_official(weights):
-        weights = convert_official(weights)
+    weights = convert_released(without_aids(state_dict_of(checkpoint, path)), path)
     check_state_dict(weights, model.state_dict(), path, f'the model of {config_file or "its own config"}')
     model.load_state_dict(weights)
     return model.eval(), config, classes

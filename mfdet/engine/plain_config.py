@@ -14,18 +14,24 @@ from mfdet.models.training_aids import drop_aids
 # What may be built, by the name of the entry. A registry imports a module for a name that it does not know, so each of
 # these must stand where its registry knows it.
 TYPES = dict(
-    model={'E2EMobileFormer', 'RetinaNet'},
+    model={'E2EMobileFormer', 'RetinaNet', 'SingleStageDetector'},
     data_preprocessor={'DetDataPreprocessor'},
-    backbone={'MobileFormer', 'ResNet'},
-    neck={'FPN'},
-    bbox_head={'MobileFormerHead', 'MobileFormerPlusHead', 'RetinaHead', 'SyncedRetinaHead'},
-    anchor_generator={'AnchorGenerator'},
+    backbone={'MobileFormer', 'MobileViT', 'ResNet'},
+    neck={'FPN', 'SSDLiteNeck', 'SSDNeck'},
+    bbox_head={
+        'MobileFormerHead',
+        'MobileFormerPlusHead',
+        'RetinaHead',
+        'SyncedRetinaHead',
+        'SyncedSSDHead',
+    },
+    anchor_generator={'AnchorGenerator', 'SSDAnchorGenerator'},
     bbox_coder={'DeltaXYWHBBoxCoder'},
     loss_cls={'CrossEntropyLoss', 'FocalLoss', 'MatchabilityAwareLoss'},
     loss_bbox={'GIoULoss', 'L1Loss', 'SmoothL1Loss'},
     loss_iou={'GIoULoss'},
     norm_cfg={'BN', 'GN', 'SyncBN'},
-    act_cfg={'ReLU'},
+    act_cfg={'ReLU', 'ReLU6'},
     nms={'nms'},
     pipeline={'LoadImage', 'LoadImageFromFile', 'GenerateShapes', 'LoadAnnotations', 'Resize', 'PackDetInputs'},
 )

@@ -9,12 +9,12 @@ import torch
 import torch.nn.functional as F
 from mmcv.ops import nms
 from mmdet.models.dense_heads import RetinaHead
-from mmdet.models.detectors import RetinaNet
+from mmdet.models.detectors import SingleStageDetector
 from mmdet.structures.bbox import bbox_cxcywh_to_xyxy
 from torch import nn
 
 from mfdet.errors import InputError
-from mfdet.models import E2EMobileFormer, MobileFormerClassifier, SyncedRetinaHead
+from mfdet.models import Classifier, E2EMobileFormer, SyncedRetinaHead, SyncedSSDHead
 from mfdet.models.e2e_detector import inside
 
 
@@ -111,16 +111,16 @@ class E2EGraph(DetectorGraph):
         return boxes.clamp(min=0).minimum(extent), scores, labels
 
 
-class RetinaNetGraph(DetectorGraph):
-    """mmdet's RetinaNet: the best candidates of each level, decoded, then class-wise NMS."""
+class AnchorGraph(DetectorGraph):
+    """mmdet's RetinaNet and SSD: the best candidates of each level, decoded, then class-wise NMS."""
+
+    heads = RetinaHead, SyncedRetinaHead, SyncedSSDHead
 
     def __init__(self, model, normalized=True):
         super().__init__(model, normalized)
         head, config = model.bbox_head, model.test_cfg
         nms_config = config.get('nms') or {}
         fits = {
-            'bbox_head must be a RetinaHead with sigmoid': type(head) in (RetinaHead, SyncedRetinaHead)
-            and head.use_sigmoid_cls,
             'bbox_coder.clip_border must be True': getattr(head.bbox_coder, 'clip_border', False),
             "test_cfg.nms must be dict(type='nms', iou_threshold=...)": nms_config.get('type', 'nms') == 'nms'
             and set(nms_config) <= {'type', 'iou_threshold'}
@@ -137,6 +137,7 @@ class RetinaNetGraph(DetectorGraph):
         self.score_thr = config.get('score_thr', 0)
         self.min_size = config.get('min_bbox_size', -1)
         self.coarsest_stride = max(32, *(max(stride) for stride in head.prior_generator.strides))
+        self.softmax = not head.use_sigmoid_cls
 
     def detect(self, images, valid, extent):
         """See :meth:`DetectorGraph.forward`; valid is not looked at, extent is (B, 1, 4)."""
@@ -159,7 +160,7 @@ class RetinaNetGraph(DetectorGraph):
 
         Args:
             level: index of the level.
-            logits: (B, A·K, H, W) for A anchors at each position and K classes.
+            logits: (B, A·K, H, W) for A anchors at each position and K classes, background among them with softmax.
             deltas: (B, A·4, H, W).
 
         Returns:
@@ -169,7 +170,9 @@ class RetinaNetGraph(DetectorGraph):
         head, count = self.model.bbox_head, self.model.test_cfg.nms_pre
         logits = logits.permute(0, 2, 3, 1)
         shape, classes = logits.shape[1:3], head.num_classes
-        logits = logits.flatten(1).unflatten(1, (-1, classes))  # (B, H·W·A, K)
+        logits = logits.flatten(1).unflatten(1, (-1, head.cls_out_channels))  # (B, H·W·A, K)
+        if self.softmax:
+            logits = logits.log_softmax(-1)[..., :classes]
         # The best pairs are among the anchors of the best pairs: sorting those first, sigmoids last, is much less work.
         anchor_logits = F.pad(logits.amax(2), (0, count), value=-math.inf)
         anchor_logits, kept = anchor_logits.topk(count)
@@ -177,7 +180,7 @@ class RetinaNetGraph(DetectorGraph):
         logits = logits.gather(1, kept[..., None].expand(-1, -1, classes))
         logits = logits.masked_fill(anchor_logits[..., None] == -math.inf, -math.inf)
         scores, index = logits.flatten(1).topk(count)
-        scores, place = scores.sigmoid(), kept.gather(1, index // classes)
+        scores, place = scores.exp() if self.softmax else scores.sigmoid(), kept.gather(1, index // classes)
         deltas = deltas.permute(0, 2, 3, 1).flatten(1).unflatten(1, (-1, 4))
         deltas = deltas.gather(1, place[..., None].expand(-1, -1, 4))
         anchors = head.prior_generator.single_level_grid_priors(shape, level, logits.dtype, logits.device)
@@ -186,7 +189,7 @@ class RetinaNetGraph(DetectorGraph):
 
 
 class ClassifierGraph(nn.Module):
-    """:class:`mfdet.models.MobileFormerClassifier`: normalised images (B, 3, H, W) to logits (B, K)."""
+    """:class:`mfdet.models.Classifier`: normalised images (B, 3, H, W) to logits (B, K)."""
 
     outputs = ('logits',)
     coarsest_stride = 32
@@ -208,8 +211,11 @@ def build_graph(model, normalized=True):
     """
     if isinstance(model, E2EMobileFormer):
         return E2EGraph(model, normalized)
-    if isinstance(model, RetinaNet):
-        return RetinaNetGraph(model, normalized)
-    if isinstance(model, MobileFormerClassifier):
+    if isinstance(model, SingleStageDetector) and type(model.bbox_head) in AnchorGraph.heads:
+        return AnchorGraph(model, normalized)
+    if isinstance(model, Classifier):
         return ClassifierGraph(model)
-    raise InputError(f'{type(model).__name__} cannot be exported; RetinaNet, E2EMobileFormer and the classifier can')
+    head = f' with {type(model.bbox_head).__name__}' if hasattr(model, 'bbox_head') else ''
+    raise InputError(
+        f'{type(model).__name__}{head} cannot be exported; RetinaNet, SSD, E2EMobileFormer and the classifiers can'
+    )

@@ -54,27 +54,32 @@ def describe(model, config, classes, normalized=True, fixed_size=None):
         model=type(model).__name__,
         classes=list(classes or [f'class {i}' for i in range(count)]),
         normalized=normalized,
-        channel_order='rgb' if preprocessor._channel_conversion else 'bgr',
-        mean=preprocessor.mean.flatten().tolist(),
-        std=preprocessor.std.flatten().tolist(),
+        **normalization(preprocessor),
         pad_divisor=32 if fixed_size else max(32, preprocessor.pad_size_divisor),  # a fixed size is what is padded to
         resize=resize_of(config),
         **(dict(fixed_size=list(fixed_size)) if fixed_size else {}),
     )
 
 
-def describe_classifier(config, classes):
-    """Return the metadata of an exported classifier."""
+def normalization(preprocessor):
+    """Return how mmdet's or mmengine's preprocessor prepares pixels, as metadata."""
+    return dict(
+        channel_order='rgb' if preprocessor._channel_conversion else 'bgr',
+        mean=preprocessor.mean.flatten().tolist(),
+        std=preprocessor.std.flatten().tolist(),
+    )
+
+
+def describe_classifier(model, config, classes):
+    """Return the metadata of an exported classifier, whose config has an ImgDataPreprocessor."""
     return dict(
         format=FORMAT,
         version=mfdet.__version__,
         task='classification',
-        model='MobileFormerClassifier',
+        model=type(model).__name__,
         arch=config.model.arch,
         classes=list(classes or []),
-        channel_order='rgb',
-        mean=[123.675, 116.28, 103.53],
-        std=[58.395, 57.12, 57.375],
+        **normalization(model.data_preprocessor),
     )
 
 

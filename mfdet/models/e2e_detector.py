@@ -7,6 +7,7 @@ from mmdet.models.detectors import SingleStageDetector
 from mmdet.registry import MODELS
 
 from mfdet.errors import InputError
+from mfdet.models.mobile_former import MobileFormer
 
 
 def inside(sizes, x):
@@ -47,7 +48,8 @@ class E2EMobileFormer(SingleStageDetector):
     Arguments as in mmdet's SingleStageDetector, without ``neck``.
 
     Raises:
-        InputError: a neck is given, or the backbone's maps do not each halve the one before.
+        InputError: a neck is given, the backbone is another than MobileFormer, or its maps do not each halve the one
+            before.
     """
 
     def __init__(self, backbone, bbox_head, neck=None, **kwargs):
@@ -56,6 +58,11 @@ class E2EMobileFormer(SingleStageDetector):
                 f'neck: an end-to-end Mobile-Former has none, its head takes the maps as they are; got {neck}'
             )
         super().__init__(backbone, bbox_head=bbox_head, **kwargs)
+        if not isinstance(self.backbone, MobileFormer):
+            raise InputError(
+                'backbone: an end-to-end Mobile-Former needs a MobileFormer, whose maps do not depend on padding; '
+                f'got {type(self.backbone).__name__}'
+            )
         strides = self.backbone.out_strides
         if any(2 * fine != coarse for fine, coarse in itertools.pairwise(strides)):
             raise InputError(

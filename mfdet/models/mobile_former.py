@@ -3,17 +3,14 @@
 import torch
 from mmcv.cnn import ConvModule
 from mmdet.registry import MODELS
-from mmengine.logging import print_log
-from mmengine.model import BaseModule
 from mmengine.model.weight_init import kaiming_init, trunc_normal_init
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 from mfdet.errors import InputError
 from mfdet.layers import BneckLite, Mobile, MobileDownsample, MobileFormerBlock
 from mfdet.layers.mobile import halve
-from mfdet.weights import load_backbone
+from mfdet.models.backbone import Backbone
 
 # Blocks: L = bneck-lite (C_out, e), D = downsample (C_out, e1, e2), B = stride 1 (C_out, e).
 # Stages are those at stride 2, 4, 8, 16 and 32; the first block of a stage halves the map, except at stride 2.
@@ -97,7 +94,7 @@ ARCHS = {
 
 
 @MODELS.register_module()
-class MobileFormer(BaseModule):
+class MobileFormer(Backbone):
     """Mobile-Former backbone: a feature map and a few global tokens, updated together block by block.
 
     Takes images (B, 3, H, W) of any size, normalised with ImageNet mean and deviation, and returns the maps at the
@@ -145,13 +142,7 @@ class MobileFormer(BaseModule):
         norm_eval=False,
         init_cfg=None,
     ):
-        super().__init__(init_cfg)
-        if arch not in ARCHS:
-            raise InputError(f'arch must be one of {", ".join(ARCHS)}, got {arch!r}')
-        if not out_indices or list(out_indices) != sorted(set(out_indices)) or not set(out_indices) <= {0, 1, 2, 3}:
-            raise InputError(f'out_indices must rise within 0..3 (strides 4, 8, 16, 32), got {out_indices!r}')
-        if frozen_stages not in range(-1, 5):
-            raise InputError(f'frozen_stages must be from -1 (none) to 4 (all), got {frozen_stages!r}')
+        super().__init__(arch, ARCHS, out_indices, frozen_stages, norm_eval, init_cfg)
         spec = ARCHS[arch]
         self.num_tokens = spec['num_tokens'] if num_tokens is None else num_tokens
         self.token_dim = token_dim or spec['token_dim']
@@ -159,10 +150,7 @@ class MobileFormer(BaseModule):
             raise InputError('num_tokens=0 leaves nothing to drive dynamic ReLUs; set dynamic_relu=False with it')
         if self.token_dim % 4:
             raise InputError(f'token_dim must be divisible by 4, the number of heads of Former, got {token_dim}')
-        self.arch = arch
         self.with_cp = with_cp
-        self.frozen_stages = frozen_stages
-        self.norm_eval = norm_eval
 
         stages = spec['stages'][: max(out_indices) + 2]
         depth = sum(map(len, stages))
@@ -199,7 +187,6 @@ class MobileFormer(BaseModule):
             stage_channels.append(channels)
         self.out_ends = [self.stage_ends[i + 1] for i in out_indices]
         self.out_channels = [stage_channels[i + 1] for i in out_indices]
-        self.out_strides = [4 * 2**i for i in out_indices]
         self.reset_parameters()
         self._freeze_stages()
 
@@ -236,34 +223,10 @@ class MobileFormer(BaseModule):
             elif isinstance(module, nn.Linear):
                 trunc_normal_init(module, std=0.02)
 
-    def init_weights(self):
-        """Load the weights that ``init_cfg`` names, and log it; without it keep those of the constructor."""
-        if self.init_cfg and self.init_cfg['type'] == 'Pretrained':
-            print_log(load_backbone(self, self.init_cfg['checkpoint']), logger='current')
-            self._is_init = True
-        else:
-            super().init_weights()
-
-    def _freeze_stages(self):
-        if self.frozen_stages < 0:
-            return
-        if self.num_tokens:
-            self.tokens.requires_grad = False
-        frozen_ends = self.stage_ends[: self.frozen_stages + 1]
-        for module in (self.stem, *self.blocks[: frozen_ends[-1]]):
-            module.eval()
-            module.requires_grad_(False)
-
-    def train(self, mode=True):
-        """Set training mode, keeping frozen stages and, with ``norm_eval``, all BatchNorms in evaluation mode."""
-        super().train(mode)
-        if mode:
-            self._freeze_stages()
-            if self.norm_eval:
-                for module in self.modules():
-                    if isinstance(module, _BatchNorm):
-                        module.eval()
-        return self
+    def parts_to_freeze(self):
+        """See :class:`mfdet.models.backbone.Backbone`; the tokens belong to the stem."""
+        ends = self.stage_ends[: self.frozen_stages + 1]
+        return [*([self.tokens] if self.num_tokens else []), self.stem, *self.blocks[: ends[-1]]]
 
     def forward(self, x, return_tokens=False, valid=None):
         """Compute the maps of a batch of images.

@@ -33,11 +33,10 @@ LARGE = (
 class MobileNetV3(StagedBackbone):
     """MobileNetV3-Large: images (B, 3, H, W) to maps with 24, 40, 112 and 160 channels at strides 4, 8, 16 and 32.
 
-    Its entries are named as in OpenMMLab's published weights, which therefore load by
-    ``init_cfg=dict(type='Pretrained', prefix='backbone', checkpoint=FILE)``.
+    Its entries are named as in OpenMMLab's published classifiers, which ``init_cfg`` and ``--backbone-weights`` take.
 
     Args:
-        out_indices, frozen_stages, norm_eval, init_cfg: see :class:`mfdet.models.staged.StagedBackbone`.
+        out_indices, frozen_stages, norm_eval, init_cfg: see :class:`mfdet.models.backbone.Backbone`.
         last_conv: the classifier's 1×1 convolution to 960 channels as part of the last stage.
 
     Raises:
@@ -45,7 +44,8 @@ class MobileNetV3(StagedBackbone):
     """
 
     def __init__(self, out_indices=(0, 1, 2, 3), frozen_stages=-1, norm_eval=False, last_conv=False, init_cfg=None):
-        super().__init__(out_indices, frozen_stages, norm_eval, init_cfg)
+        super().__init__('large', ['large'], out_indices, frozen_stages, norm_eval, init_cfg)
+        self.out_channels = [(24, 40, 112, 160)[i] for i in self.out_indices]
         act = dict(type='HSwish')
         names = [['layer0']]
         self.layer0 = ConvModule(3, 16, 3, stride=2, padding=1, norm_cfg=BN, act_cfg=act)
@@ -76,6 +76,8 @@ class MobileNetV3(StagedBackbone):
         if last_conv:
             self.layer16 = ConvModule(channels, 960, 1, norm_cfg=BN, act_cfg=act)
             names[-1].append('layer16')
+        else:
+            self.unbuilt = ('layer16.',)
         self._stages = names
 
     @property

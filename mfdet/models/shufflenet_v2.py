@@ -7,10 +7,14 @@ from mmdet.registry import MODELS
 from mmengine.model import BaseModule
 from torch import nn
 
-from mfdet.errors import InputError
 from mfdet.models.staged import StagedBackbone
 
-WIDTHS = {0.5: (48, 96, 192), 1.0: (116, 232, 464), 1.5: (176, 352, 704), 2.0: (244, 488, 976)}  # Table 5
+WIDTHS = {  # Table 5, by width
+    '0.5x': (48, 96, 192),
+    '1.0x': (116, 232, 464),
+    '1.5x': (176, 352, 704),
+    '2.0x': (244, 488, 976),
+}
 DEPTHS = (4, 8, 4)
 BN = dict(type='BN')
 
@@ -53,12 +57,11 @@ class ShuffleBlock(BaseModule):
 class ShuffleNetV2(StagedBackbone):
     """ShuffleNetV2: images (B, 3, H, W) to maps at strides 4, 8, 16 and 32; 24, 116, 232 and 464 channels at 1.0×.
 
-    Its entries are named as in OpenMMLab's published weights, which therefore load by
-    ``init_cfg=dict(type='Pretrained', prefix='backbone', checkpoint=FILE)``.
+    Its entries are named as in OpenMMLab's published classifiers, which ``init_cfg`` and ``--backbone-weights`` take.
 
     Args:
-        widen_factor: 0.5, 1.0, 1.5 or 2.0.
-        out_indices, frozen_stages, norm_eval, init_cfg: see :class:`mfdet.models.staged.StagedBackbone`.
+        arch: '0.5x', '1.0x', '1.5x' or '2.0x'.
+        out_indices, frozen_stages, norm_eval, init_cfg: see :class:`mfdet.models.backbone.Backbone`.
         last_conv: the classifier's 1×1 convolution to 1024 channels (2048 at 2.0×) as part of the last stage.
 
     Raises:
@@ -67,26 +70,25 @@ class ShuffleNetV2(StagedBackbone):
 
     def __init__(
         self,
-        widen_factor=1.0,
+        arch='1.0x',
         out_indices=(0, 1, 2, 3),
         frozen_stages=-1,
         norm_eval=False,
         last_conv=False,
         init_cfg=None,
     ):
-        super().__init__(out_indices, frozen_stages, norm_eval, init_cfg)
-        if widen_factor not in WIDTHS:
-            raise InputError(f'widen_factor must be one of {", ".join(map(str, WIDTHS))}, got {widen_factor}')
+        super().__init__(arch, WIDTHS, out_indices, frozen_stages, norm_eval, init_cfg)
+        self.out_channels = [(24, *WIDTHS[arch])[i] for i in self.out_indices]
         self.conv1 = ConvModule(3, 24, 3, stride=2, padding=1, norm_cfg=BN)
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
         self.layers = nn.ModuleList()
         channels = 24
-        for width, depth in zip(WIDTHS[widen_factor], DEPTHS, strict=True):
+        for width, depth in zip(WIDTHS[arch], DEPTHS, strict=True):
             blocks = [ShuffleBlock(width if i else channels, width, 1 if i else 2) for i in range(depth)]
             self.layers.append(nn.Sequential(*blocks))
             channels = width
         if last_conv:
-            self.layers.append(ConvModule(channels, 2048 if widen_factor == 2.0 else 1024, 1, norm_cfg=BN))
+            self.layers.append(ConvModule(channels, 2048 if arch == '2.0x' else 1024, 1, norm_cfg=BN))
 
     @property
     def stages(self):

@@ -3,10 +3,11 @@
 import re
 
 import torch
+from torch import nn
 
 from mfdet.errors import InputError
 from mfdet.weights.files import read_checkpoint, state_dict_of
-from mfdet.weights.official import convert_official, is_official
+from mfdet.weights.released import convert_released
 
 
 def check_finite(state_dict, source):
@@ -59,11 +60,12 @@ def check_state_dict(state_dict, expected, source, target):
 
 
 def load_backbone(backbone, path):
-    """Load the weights of a file into a :class:`mfdet.models.MobileFormer`.
+    """Load the weights of a file into a backbone of this project.
 
     Args:
         backbone: the model; it may have fewer stages than the file.
-        path: a released ``mobile-former-*.pth.tar``, a converted file, or a checkpoint whose model has a ``backbone``.
+        path: a released ``mobile-former-*.pth.tar`` or MobileViT, a converted file, or a checkpoint whose model has a
+            ``backbone``.
 
     Returns:
         A sentence on what was loaded, from what, and what of the file was left out.
@@ -71,9 +73,7 @@ def load_backbone(backbone, path):
     Raises:
         InputError: the file cannot be read, or its entries are not those of the backbone, or not finite.
     """
-    weights = state_dict_of(read_checkpoint(path), path)
-    if is_official(weights):
-        weights = convert_official(weights)
+    weights = convert_released(state_dict_of(read_checkpoint(path), path), path)
     unused = {}
     if any(name.startswith('backbone.') for name in weights):
         unused = dict.fromkeys(name.partition('.')[0] for name in weights if not name.startswith('backbone.'))
@@ -82,8 +82,11 @@ def load_backbone(backbone, path):
         }
 
     def is_built(name):  # out_indices may have left out the last stages
-        block = re.match(r'blocks\.(\d+)\.', name)
-        return block is None or int(block[1]) < len(backbone.blocks)
+        if name.startswith(backbone.unbuilt):
+            return False
+        part = re.match(r'(\w+)\.(\d+)\.', name)
+        parts = getattr(backbone, part[1], None) if part else None
+        return not isinstance(parts, nn.ModuleList) or int(part[2]) < len(parts)
 
     weights = {name: value for name, value in weights.items() if is_built(name)}
     check_state_dict(weights, backbone.state_dict(), path, f'the backbone {backbone.arch}')

@@ -73,8 +73,19 @@ def is_official(state_dict):
     return 'tokens.weight' in state_dict or any(name.startswith('features.') for name in state_dict)
 
 
-def _rename(state_dict, block_prefix, block_table, new_block_prefix, outside):
-    """Rename by the tables; ``block_table(i)`` gives the table of block ``i``."""
+def rename(state_dict, block_prefix, block_table, new_block_prefix, outside, layout='Mobile-Former'):
+    """Rename by tables of layers.
+
+    Args:
+        state_dict: ``{name: value}``.
+        block_prefix, new_block_prefix: what stands before the number of a block, before and after.
+        block_table: function of that number, a string, to the table of the block's layers.
+        outside: table of the other layers.
+        layout: how the message calls it.
+
+    Raises:
+        InputError: an entry has no layer in the tables; it is named.
+    """
     renamed, unknown = {}, []
     for name, value in state_dict.items():
         block = re.match(rf'{re.escape(block_prefix)}(\d+)\.(.+)$', name)
@@ -90,7 +101,7 @@ def _rename(state_dict, block_prefix, block_table, new_block_prefix, outside):
             unknown.append(name)
     if unknown:
         more = f' and {len(unknown) - 1} more' if len(unknown) > 1 else ''
-        raise InputError(f'unknown entry {unknown[0]!r}{more}: not a name of the expected Mobile-Former layout')
+        raise InputError(f'unknown entry {unknown[0]!r}{more}: not a name of the expected {layout} layout')
     return renamed
 
 
@@ -113,7 +124,7 @@ def convert_official(state_dict):
         return _DOWNSAMPLE if f'features.{i}.conv4.0.weight' in state_dict else _STRIDE_1
 
     outside = {**_OUTSIDE_BLOCKS, 'tokens.weight': 'backbone.tokens'}
-    return _rename(state_dict, 'features.', table, 'backbone.blocks.', outside)
+    return rename(state_dict, 'features.', table, 'backbone.blocks.', outside)
 
 
 def convert_to_official(state_dict):
@@ -136,4 +147,4 @@ def convert_to_official(state_dict):
 
     outside = {new: old for old, new in _OUTSIDE_BLOCKS.items()}
     outside['backbone.tokens'] = 'tokens.weight'
-    return _rename(state_dict, 'backbone.blocks.', table, 'features.', outside)
+    return rename(state_dict, 'backbone.blocks.', table, 'features.', outside)

@@ -1,16 +1,18 @@
 """Weights of a trained detector for another one: other classes, another number of queries, all else the same."""
 
 import dataclasses
+import re
 
 from mfdet.errors import InputError
 from mfdet.values import listed
 
-# Layers that have rows of classes, and how: 'anchors' has (A·K, ...), by anchor, then by class; 'no-object' has K rows,
-# and one more if scores are a softmax.
+# Layers that have rows of classes, as patterns, and how: 'anchors' has (A·K, ...), by anchor, then by class;
+# 'background' (A·(K + 1), ...), background being the last class; 'no-object' K, and one more if scores are a softmax.
 CLASS_LAYERS = {
-    'bbox_head.retina_cls': 'anchors',
-    'bbox_head.fc_cls': 'no-object',
-    'bbox_head.selection.classify': 'anchors',
+    r'bbox_head\.retina_cls': 'anchors',
+    r'bbox_head\.fc_cls': 'no-object',
+    r'bbox_head\.selection\.classify': 'anchors',
+    r'bbox_head\.cls_convs\.\d+\.\d+': 'background',  # of SSD; the towers of other heads end in .conv and .gn
 }
 QUERIES = ('bbox_head.query_features', 'bbox_head.query_positions', 'bbox_head.query_references')  # a row for each
 
@@ -80,12 +82,13 @@ def transfer(weights, fresh, classes_before, classes, source, made_of=''):
         if name not in weights:
             raise _misfit(source, made_of, f'the entry {name!r} is missing in it')
         value, layer = weights[name], name.rpartition('.')[0]
-        by_row = layer in CLASS_LAYERS or name in QUERIES
+        layout = next((kind for pattern, kind in CLASS_LAYERS.items() if re.fullmatch(pattern, layer)), None)
+        by_row = bool(layout) or name in QUERIES
         fits = value.dim() == target.dim() and value.shape[by_row:] == target.shape[by_row:]
         fits = fits and value.is_floating_point() == target.is_floating_point()
         pairs = []
-        if fits and layer in CLASS_LAYERS:
-            pairs = _class_rows(CLASS_LAYERS[layer], len(value), len(target), classes_before, list(classes))
+        if fits and layout:
+            pairs = _class_rows(layout, len(value), len(target), classes_before, list(classes))
         elif fits and name in QUERIES:
             shared = min(len(value), len(target))
             pairs = [(row, row) for row in range(shared)]
@@ -112,17 +115,16 @@ def _class_rows(layout, rows_before, rows, classes_before, classes):
     """Return pairs (row, row before) of a class layer; None if it has not the rows that its classes need."""
     if not classes_before:
         return []
-    extra = rows - len(classes) if layout == 'no-object' else 0
-    anchors = (rows - extra) // len(classes)
-    if rows_before != anchors * len(classes_before) + extra:
+    extra = rows - len(classes) if layout == 'no-object' else int(layout == 'background')
+    width, width_before = len(classes) + extra, len(classes_before) + extra
+    anchors = rows // width
+    if rows_before != anchors * width_before:
         return None
-    pairs = [
-        (anchor * len(classes) + row, anchor * len(classes_before) + classes_before.index(name))
-        for anchor in range(anchors)
-        for row, name in enumerate(classes)
-        if name in classes_before
+    of_anchor = [(row, classes_before.index(name)) for row, name in enumerate(classes) if name in classes_before]
+    of_anchor += [(width - 1, width_before - 1)] * extra
+    return [
+        (anchor * width + row, anchor * width_before + before) for anchor in range(anchors) for row, before in of_anchor
     ]
-    return pairs + [(rows - 1, rows_before - 1)] * extra
 
 
 def _kind(tensor):

@@ -1,8 +1,8 @@
 import torch
 
 from mfdet.commands.convert_weights import main
-from mfdet.models import MobileFormerClassifier
-from mfdet.weights import convert_to_official
+from mfdet.models import MobileFormerClassifier, MobileViTClassifier
+from mfdet.weights import convert_to_mobilevit, convert_to_official
 
 
 def test_converts_the_released_form(tmp_path, capsys):
@@ -15,6 +15,17 @@ def test_converts_the_released_form(tmp_path, capsys):
     content = torch.load(dst, weights_only=True)
     assert content['meta'] == {'arch': '52m', 'num_classes': 9}
     MobileFormerClassifier('52m', num_classes=9).load_state_dict(content['state_dict'])
+
+
+def test_converts_mobilevit_as_transformers_stores_it(tmp_path, capsys):
+    model = MobileViTClassifier('xxs', num_classes=9)
+    src, dst = tmp_path / 'pytorch_model.bin', tmp_path / 'out.pth'
+    torch.save(convert_to_mobilevit(model.state_dict()), src)
+    assert main([str(src), str(dst)]) == 0
+    assert 'MobileViT xxs, 9 classes' in capsys.readouterr().out
+    content = torch.load(dst, weights_only=True)
+    assert content['meta'] == {'arch': 'xxs', 'num_classes': 9}
+    model.load_state_dict(content['state_dict'])
 
 
 def test_mistakes_write_nothing(tmp_path, capsys):

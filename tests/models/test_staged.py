@@ -43,9 +43,9 @@ def test_freezing(backbone):
 
 @pytest.mark.parametrize('backbone', CHANNELS)
 def test_wrong_options(backbone):
-    with pytest.raises(InputError, match='out_indices must be some of 0, 1, 2 and 3'):
+    with pytest.raises(InputError, match='out_indices must rise within'):
         backbone(out_indices=(4,))
-    with pytest.raises(InputError, match='frozen_stages must be -1 to 4, got 5'):
+    with pytest.raises(InputError, match='frozen_stages must be from -1'):
         backbone(frozen_stages=5)
 
 
@@ -58,5 +58,19 @@ def test_shuffling_mixes_the_halves():
 
 
 def test_unknown_width():
-    with pytest.raises(InputError, match=r'widen_factor must be one of 0\.5, 1\.0, 1\.5, 2\.0, got 3'):
-        ShuffleNetV2(widen_factor=3)
+    with pytest.raises(InputError, match=r"arch must be one of 0\.5x, 1\.0x, 1\.5x, 2\.0x, got '3x'"):
+        ShuffleNetV2('3x')
+
+
+@pytest.mark.parametrize('backbone', CHANNELS)
+def test_a_classifiers_weights_load_without_what_is_its_alone(backbone, tmp_path):
+    whole = backbone(last_conv=True)
+    weights = {f'backbone.{name}': value for name, value in whole.state_dict().items()}
+    torch.save(dict(state_dict={**weights, 'head.fc.weight': torch.zeros(3)}), tmp_path / 'classifier.pth')
+    config = dict(type='Pretrained', checkpoint=str(tmp_path / 'classifier.pth'))
+    model = backbone(init_cfg=config)
+    model.init_weights()
+    assert all(value.equal(whole.state_dict()[name]) for name, value in model.state_dict().items())
+    torch.save(dict(state_dict={'backbone.other': torch.zeros(3)}), tmp_path / 'classifier.pth')
+    with pytest.raises(InputError, match=r'classifier\.pth does not fit the backbone .*is missing'):
+        backbone(init_cfg=config).init_weights()

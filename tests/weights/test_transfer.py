@@ -35,6 +35,15 @@ def test_no_object_stays_last(extra, expected):
     assert rows(result, name) == expected
 
 
+def test_background_stays_last_within_each_anchor():
+    name = 'bbox_head.cls_convs.0.1'
+    result = transfer(layer(name, 2 * 3, 0), layer(name, 2 * 4, 100), ['a', 'b'], ['b', 'c', 'd'], 'a.pth')
+    assert rows(result, name) == [1, 101, 102, 2, 4, 105, 106, 5]
+    tower = 'bbox_head.cls_convs.0.0.conv'  # has no rows of classes
+    before = layer(tower, 6, 0)
+    assert rows(transfer(before, layer(tower, 6, 100), ['a', 'b'], ['b', 'a'], 'a.pth'), tower) == [0, 1, 2, 3, 4, 5]
+
+
 def test_the_same_classes_in_another_order_change_places():
     name = 'bbox_head.selection.classify'
     result = transfer(layer(name, 3, 0), layer(name, 3, 100), ['a', 'b', 'c'], ['c', 'a', 'b'], 'a.pth')

@@ -1,0 +1,8 @@
+# MobileViT in the RetinaNet of retinanet_mf.py. A config over this one sets the variant and the channels of its maps.
+# Images as the released weights expect them: BGR as read, from 0 to 1, neither mean nor deviation.
+_base_ = ['retinanet_mf.py']
+model = dict(
+    data_preprocessor=dict(mean=[0.0, 0.0, 0.0], std=[255.0, 255.0, 255.0], bgr_to_rgb=False),
+    backbone=dict(_delete_=True, type='MobileViT', arch='s', out_indices=(1, 2, 3)),
+    neck=dict(in_channels=[96, 128, 160]),
+)

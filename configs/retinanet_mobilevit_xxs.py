@@ -1,0 +1,11 @@
+# RetinaNet with MobileViT-XXS, 1× on COCO, to compare with retinanet_mf*.py.
+# Not of a paper, not trained here: no AP is known. Apple's ImageNet weights as transformers stores them
+# (model.safetensors of apple/mobilevit-xx-small):
+#   python tools/train.py configs/retinanet_mobilevit_xxs.py --backbone-weights mobilevit-xx-small.safetensors
+_base_ = [
+    '_base_/models/retinanet_mobilevit.py',
+    '_base_/datasets/coco_detection.py',
+    '_base_/schedules/schedule_1x.py',
+    '_base_/runtime/default.py',
+]
+model = dict(backbone=dict(arch='xxs'), neck=dict(in_channels=[48, 64, 80]))
