@@ -1,7 +1,8 @@
 """What kinds of errors a detector makes, and what each costs: TIDE.
 
 Bolya, Foley, Hays and Hoffman, "TIDE: A General Toolbox for Identifying Object Detection Errors", ECCV 2020,
-https://arxiv.org/abs/2008.08115, sections 2.2 and 2.3.
+https://arxiv.org/abs/2008.08115, sections 2.2 and 2.3. Where the paper leaves a choice, it is made as in its authors'
+program, whose figures these are; only a classification error, too, keeps its object from being missed, as in the paper.
 """
 
 from dataclasses import dataclass
@@ -58,7 +59,7 @@ def find_errors(matches):
     """Sort false positives and missed objects by kind.
 
     Where several kinds fit a false positive, the first of localisation, classification, duplicate, background and both
-    counts; the paper does not order them, this is the order of its authors' program.
+    counts.
 
     Args:
         matches: a :class:`mfdet.evaluation.matching.Matches`.
@@ -118,15 +119,15 @@ def _oracles(matches, kind, target, missed):
     for number, name in enumerate(KINDS):
         mended = kind == number
         if name in ('classification', 'localisation'):
-            # Each now finds its object. Of several that find the same one, the highest score stays.
-            claimed = np.where(mended, target, found.finds)
-            rows = np.flatnonzero(claimed >= 0)
-            rows = rows[np.lexsort((mended[rows], -found.score[rows]))]
-            _, first = np.unique(claimed[rows], return_index=True)
-            right = np.zeros(len(claimed), bool)
+            # Each now finds its object, unless that is found already; of several, the one of highest score.
+            rows = np.flatnonzero(mended)
+            rows = rows[objects.found_by[target[rows]] < 0]
+            rows = rows[np.argsort(-found.score[rows], kind='stable')]
+            _, first = np.unique(target[rows], return_index=True)
+            right, label = found.right.copy(), found.label.copy()
             right[rows[first]] = True
-            label = np.where(mended, objects.label[target], found.label) if len(objects.label) else found.label
-            fixed[name] = measure(right, counted & ((claimed < 0) | right), label)
+            label[rows] = objects.label[target[rows]]
+            fixed[name] = measure(right, counted & (~mended | right), label)
         elif name == 'missed':
             left = totals - np.bincount(objects.label[missed], minlength=len(totals))
             fixed[name] = measure(found.right, counted, totals=left)

@@ -73,18 +73,21 @@ def test_all_objects_of_a_class_missed_cost_all_of_its_precision(tmp_path):
 
 
 def test_of_mended_detections_of_one_object_the_highest_score_stays(tmp_path):
-    # Mended, the first two would both find the cat, which the third finds already: of the three one remains.
-    detections = [(1, 'cat', box(50), 0.9), (1, 'cat', box(55), 0.8), (1, 'cat', box(0), 0.7)]
-    errors = find_errors(matches_of(tmp_path, [CAT], detections))
+    detections = [(1, 'cat', box(50), 0.9), (1, 'cat', box(55), 0.8), (2, 'cat', box(0), 0.7)]
+    errors = find_errors(matches_of(tmp_path, [CAT, (2, 'cat', box(0))], detections))
     assert errors.kind.tolist() == [1, 1, -1]
-    assert errors.ap50[0] == pytest.approx(1 / 3)
+    assert errors.ap50[0] == pytest.approx(51 / 101 / 3)
     assert errors.fixed['localisation'][0] == pytest.approx(1)
-    # A localisation error of lower score than the one that finds the object goes without a trace.
-    second = (2, 'cat', box(0))
-    detections = [(1, 'cat', box(0), 0.9), (1, 'cat', box(50), 0.8), (2, 'cat', box(0), 0.7)]
-    errors = find_errors(matches_of(tmp_path, [CAT, second], detections))
-    assert errors.ap50[0] == pytest.approx((51 + 50 * 2 / 3) / 101)
-    assert errors.fixed['localisation'][0] == pytest.approx(1)
+    detections = [(1, 'dog', box(0), 0.9), (1, 'dog', box(5), 0.8), (2, 'cat', box(0), 0.7)]
+    errors = find_errors(matches_of(tmp_path, [CAT, (2, 'cat', box(0))], detections))
+    assert errors.ap50[0] == pytest.approx(51 / 101)
+    assert errors.fixed['classification'][0] == pytest.approx(1)
+
+
+def test_a_mended_detection_of_an_object_that_is_found_is_left_out(tmp_path):
+    errors = find_errors(matches_of(tmp_path, [CAT], [(1, 'cat', box(50), 0.9), (1, 'cat', box(0), 0.1)]))
+    assert errors.ap50[0] == 0.5
+    assert errors.fixed['localisation'][0] == 1
 
 
 def test_localisation_comes_before_classification(tmp_path):
