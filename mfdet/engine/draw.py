@@ -3,13 +3,12 @@
 import os
 
 import cv2
-import numpy as np
 from mmdet.registry import HOOKS
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
 
 from mfdet.files import write_file
-from mfdet.visualization import contact_sheet, draw_boxes, titled
+from mfdet.visualization import beside, contact_sheet, draw_boxes
 
 
 def picture_names(paths):
@@ -65,8 +64,7 @@ class DrawDetectionsHook(Hook):
         found = sample.pred_instances
         found = found[found.scores >= self.score_thr].cpu().numpy()
         right = draw_boxes(image, found.bboxes, found.labels, classes, found.scores)
-        gap = np.full((left.shape[0] + 24, 6, 3), 255, np.uint8)
-        return np.hstack([titled(left, 'ground truth'), gap, titled(right, 'detections')])
+        return beside(left, right)
 
     def after_test_iter(self, runner, batch_idx, data_batch=None, outputs=None):
         """Draw the images of a batch."""
