@@ -7,6 +7,7 @@ from mmdet.registry import HOOKS
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
 
+from mfdet.errors import InputError
 from mfdet.files import write_file
 from mfdet.visualization import beside, contact_sheet, draw_boxes
 
@@ -26,6 +27,21 @@ def picture_names(paths):
     if len(set(names.values())) < len(names):
         names = {i: f'{i}_{name}' for i, name in names.items()}
     return {i: f'{name}.jpg' for i, name in names.items()}
+
+
+def image_reader(dataset):
+    """Return a function from an image id of a data set to the image, uint8 (H, W, 3) BGR.
+
+    It raises InputError for an id that the data set does not have.
+    """
+    index = {dataset.get_data_info(i)['img_id']: i for i in range(len(dataset))}
+
+    def read(image_id):
+        if image_id not in index:
+            raise InputError(f'image {image_id!r} is not among those tested')
+        return dataset.pipeline.transforms[0](dataset.get_data_info(index[image_id]))['img']
+
+    return read
 
 
 @HOOKS.register_module()

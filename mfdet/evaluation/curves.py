@@ -150,7 +150,7 @@ def recall_by(matches, values, threshold, bins=8, edges=None):
         values: float (objects,).
         threshold: score for ``kept``.
         bins: number of groups of about as many objects each, fewer if values are equal.
-        edges: their edges instead; groups without objects are left out at both ends.
+        edges: their edges instead.
     """
     objects, found = matches.objects, matches.found
     regular = ~objects.crowd
@@ -158,8 +158,10 @@ def recall_by(matches, values, threshold, bins=8, edges=None):
         return None
     values, found_by = np.asarray(values, float)[regular], objects.found_by[regular]
     if edges is None:
-        edges = np.unique(np.quantile(values, np.linspace(0, 1, bins + 1), method='lower'))
-        edges = np.append(edges, edges[-1]) if len(edges) == 1 else edges
+        quantiles = np.quantile(values, np.linspace(0, 1, bins + 1), method='lower')
+        edges = np.unique(quantiles)
+        if quantiles[-2] == quantiles[-1]:  # so many objects have the largest value that they are a group of their own
+            edges = np.append(edges, edges[-1])
     edges = np.asarray(edges, float)
     place = np.clip(np.searchsorted(edges, values, 'right') - 1, 0, len(edges) - 2)
     kept = found_by >= 0

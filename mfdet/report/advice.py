@@ -22,8 +22,8 @@ ACTIONS = {
     'localisation': f'train longer, or {LARGER}; look whether the annotated boxes are tight',
     'both': 'train longer; there is little else to do about these alone',
     'duplicate': f'lower {NMS}; train a detector without NMS longer',
-    'background': 'look at the doubtful annotations below, these may be labels that are missing; else add images of what '
-    'is mistaken for an object',
+    'background': 'look at the doubtful annotations below, these may be labels that are missing; else add images of '
+    'what is mistaken for an object',
     'missed': f'train longer or with more images like those below; if the missed objects are small, {LARGER}',
 }
 

@@ -13,18 +13,18 @@ from mfdet.report.text import number, printable
 
 GENERATOR = '<meta name="generator" content="mfdet report">'  # by which a page is known as one of this project
 MEASURES = {
-    'AP': 'IoU 0.50:0.95',
-    'AP50': 'IoU 0.50',
-    'AP75': 'IoU 0.75',
-    'APs': 'below 32×32 pixels',
-    'APm': '32×32 to 96×96',
-    'APl': 'above 96×96',
-    'AR1': 'recall, 1 detection',
-    'AR10': '10 detections',
-    'AR100': '100 detections',
-    'ARs': 'small',
-    'ARm': 'medium',
-    'ARl': 'large',
+    'AP': 'precision, mean of IoU 0.50 to 0.95',
+    'AP50': 'precision at IoU 0.50',
+    'AP75': 'precision at IoU 0.75',
+    'APs': 'objects up to 32×32 pixels',
+    'APm': '32×32 to 96×96 pixels',
+    'APl': 'above 96×96 pixels',
+    'AR1': 'recall, 1 detection a class and image',
+    'AR10': 'recall, 10 detections',
+    'AR100': 'recall, 100 detections',
+    'ARs': 'recall, objects up to 32×32 pixels',
+    'ARm': 'recall, 32×32 to 96×96 pixels',
+    'ARl': 'recall, above 96×96 pixels',
 }
 
 
@@ -33,14 +33,15 @@ def text(value):
     return html.escape(printable(value))
 
 
-def table(header, rows):
-    """Return an HTML table; numbers are right, text of the first column and of long cells is left."""
-    head = ''.join(f'<th>{text(cell)}</th>' for cell in header)
-    lines = []
-    for row in rows:
-        cells = (f'<td{" class=text" if len(str(cell)) > 20 else ""}>{text(cell)}</td>' for cell in row)
-        lines.append(f'<tr>{"".join(cells)}</tr>')
-    return f'<div class="scroll"><table><tr>{head}</tr>\n' + '\n'.join(lines) + '\n</table></div>'
+def table(header, rows, told=False):
+    """Return an HTML table; figures stand right, names in the first column left, and texts in the last if ``told``."""
+
+    def line(tag, cells):
+        return f'<tr>{"".join(f"<{tag}>{text(cell)}</{tag}>" for cell in cells)}</tr>'
+
+    lines = [line('th', header), *(line('td', row) for row in rows)]
+    kind = ' class="told"' if told else ''
+    return f'<div class="scroll"><table{kind}>\n' + '\n'.join(lines) + '\n</table></div>'
 
 
 def fill(title, body):
@@ -99,9 +100,11 @@ def _precision(findings):
     names = ('AP', 'AP50', 'AP75', 'APs', 'APm', 'APl')
     rows = [[row['name'], row['objects'], *(number(row[name]) for name in names)] for row in findings.table]
     return (
-        table(['', *METRICS], [['value', *(number(stats[name]) for name in METRICS)], ['', *MEASURES.values()]])
-        + '<p class="note">COCO\'s twelve numbers, from 0 to 1; – where there is no object of that kind.</p>'
-        + table(['class', 'objects', *names], rows)
+        table(['class', 'objects', *names], rows)
+        + '<p class="note">COCO\'s numbers are from 0 to 1; – where there is no object of that kind.</p>'
+        + table(
+            ['all classes', 'value', 'over'], [[name, number(stats[name]), MEASURES[name]] for name in METRICS], True
+        )
     )
 
 
@@ -152,10 +155,10 @@ def _errors(findings, figure):
     ]
     return (
         figure('errors', 'AP50 that mending each kind alone would gain')
-        + table(['kind', 'dAP', 'errors', 'at the threshold', 'what it is'], rows)
+        + table(['kind', 'dAP', 'errors', 'at the threshold', 'what it is'], rows, True)
         + '<p class="note">As <a href="https://arxiv.org/abs/2008.08115">TIDE</a> defines them: an object is found '
-        'from IoU 0.5 on, up to 0.1 a detection lies on background; dAP is AP50 with that kind alone mended, less AP50. '
-        'Gains do not add up.</p><details><summary>For each class</summary>' + table(['class', 'AP50', *KINDS], gains)
+        'from IoU 0.5 on, up to 0.1 it lies on background; dAP is AP50 with that kind alone mended, less AP50; '
+        'gains do not add up.</p><details><summary>For each class</summary>' + table(['class', 'AP50', *KINDS], gains)
     ) + '</details>'
 
 
@@ -169,8 +172,8 @@ def _confusion(findings, figure):
     which = f' The {CONFUSED} classes most confused with others.' if len(classes) > CONFUSED else ''
     caption = (
         f'Objects of a class (rows) by the class that they are detected as, at a score of {findings.at.threshold:.3f} '
-        'and IoU 0.5; the colour is the share of the row. Last column: not detected; last row: detected where there is no '
-        f'object.{which}'
+        'and IoU 0.5; the colour is the share of the row. Last column: not detected; last row: detected where there '
+        f'is no object.{which}'
     )
     confused = table(['', 'times', 'of its objects'], rows) if rows else '<p>No class is taken for another.</p>'
     return figure('confusion', caption) + confused
@@ -201,8 +204,8 @@ def _pictures(findings, pictures):
         'Most false positives and missed objects together, truth left and detections right, at a score of '
         f'{findings.at.threshold:.3f}.',
         f'{len(findings.unlabelled)} detections of that score or more overlap no object by an IoU of 0.5, those of '
-        f'high score and little overlap first; {len(findings.undetected)} objects are overlapped by no detection of any '
-        'class and score by an IoU of 0.5, the least overlapped first. The box in question has a magenta frame.',
+        f'high score and little overlap first; {len(findings.undetected)} objects are overlapped by no detection of '
+        'any class and score by an IoU of 0.5, the least overlapped first. The box in question has a magenta frame.',
     )
     sections = {}
     for title, note, shown in zip(titles, said, pictures, strict=True):

@@ -76,7 +76,8 @@ def test_calibration(matches, tmp_path):
 
 def test_recall_by_size(matches):
     bins = curves.recall_by(matches, matches.objects.area, 0.5, bins=2)
-    assert bins.edges.tolist() == [400, 10000]  # three of four objects are equal
+    assert bins.edges.tolist() == [400, 10000, 10000]  # three of four objects are equal
+    assert bins.objects.tolist() == [1, 3]
     bins = curves.recall_by(matches, matches.objects.area, 0.5, edges=[0, 1000, 10000])
     assert bins.objects.tolist() == [1, 3]
     assert bins.recall.tolist() == [0, 1]
