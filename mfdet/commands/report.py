@@ -30,13 +30,14 @@ def build_parser():
 def summary(findings, out):
     """Return what a report says in short: where it is, and what to do."""
     from mfdet.report.advice import advise
+    from mfdet.report.text import printable
 
     stats, at = findings.result.stats, findings.at
     lines = [
         f'{os.path.join(out, "index.html")}: AP {stats["AP"]:.3f}, AP50 {stats["AP50"]:.3f}; at a score of '
         f'{at.threshold:.3f} precision {at.precision:.3f}, recall {at.recall:.3f}'
     ]
-    return '\n'.join([*lines, *(f'- {advice}' for advice in advise(findings))])
+    return '\n'.join([*lines, *(f'- {printable(advice)}' for advice in advise(findings))])
 
 
 def command_line(tool, argv=None):

@@ -138,7 +138,7 @@ def _annotations(findings):
         yield Advice(
             lonely / findings.objects,
             f'{lonely} detections with a score from {findings.at.threshold:.2f} up (the highest {highest:.2f}) lie on '
-            f'no object (there are {findings.objects})',
+            f'no object ({findings.objects} objects are annotated)',
             'labels may be missing; look at the doubtful annotations below, and correct them before anything else',
         )
     lost = len(findings.undetected)

@@ -154,7 +154,7 @@ def _confusion(findings):
     ticks = range(len(shown))
     axes.set_xticks(ticks, [names[i] for i in shown], rotation=90, fontsize=8, parse_math=False)
     axes.set_yticks(ticks, [names[i] for i in shown], fontsize=8, parse_math=False)
-    axes.set(xlabel='detected as', ylabel='is')
+    axes.set(xlabel='detected as', ylabel='true class')
     for row, column in zip(*np.nonzero(table), strict=True):
         colour = 'white' if share[row, column] > 0.5 else 'black'
         axes.text(column, row, table[row, column], ha='center', va='center', fontsize=6, color=colour)

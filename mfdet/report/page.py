@@ -145,7 +145,6 @@ def _errors(findings, figure):
             number(errors.cost(kind)),
             errors.count(kind),
             '–' if kind == 'missed' else errors.count(kind, confident),
-            MEANINGS[kind],
         ]
         for kind in KINDS
     ]
@@ -155,7 +154,10 @@ def _errors(findings, figure):
     ]
     return (
         figure('errors', 'AP50 that mending each kind alone would gain')
-        + table(['kind', 'dAP', 'errors', 'at the threshold', 'what it is'], rows, True)
+        + table(['kind', 'dAP', 'errors', 'at the threshold'], rows)
+        + '<dl>'
+        + ''.join(f'<dt>{kind}</dt><dd>{meaning}</dd>' for kind, meaning in MEANINGS.items())
+        + '</dl>'
         + '<p class="note">As <a href="https://arxiv.org/abs/2008.08115">TIDE</a> defines them: an object is found '
         'from IoU 0.5 on, up to 0.1 it lies on background; dAP is AP50 with that kind alone mended, less AP50; '
         'gains do not add up.</p><details><summary>For each class</summary>' + table(['class', 'AP50', *KINDS], gains)
