@@ -1,6 +1,7 @@
-from scenes import box, matches_of
+from scenes import box, matches_of, read
 
 from mfdet.evaluation.confusion import confusion, most_confused
+from mfdet.evaluation.matching import match
 
 OBJECTS = [(1, 'cat', box(0)), (1, 'dog', box(150)), (2, 'cat', box(0)), (2, 'cat', box(200))]
 
@@ -31,6 +32,13 @@ def test_an_object_goes_to_its_own_class_and_then_to_the_largest_iou(tmp_path):
     assert confusion(matches_of(tmp_path, two, [(1, 'dog', box(10), 0.9), (1, 'dog', box(30), 0.8)]), 0).tolist() == [
         *([0, 2, 0], [0, 0, 0], [0, 0, 0])
     ]
+
+
+def test_of_two_wrong_classes_the_one_that_fits_better_counts(tmp_path):
+    classes = ('cat', 'dog', 'eel')
+    detections = [(1, 'dog', box(25), 0.9), (1, 'eel', box(5), 0.8)]
+    table = confusion(match(*read(tmp_path, OBJECTS[:1], detections, classes)), 0)
+    assert table.tolist() == [[0, 0, 1, 0], [0, 0, 0, 0], [0, 0, 0, 0], [0, 1, 0, 0]]
 
 
 def test_without_objects_or_detections(tmp_path):

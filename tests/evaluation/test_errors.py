@@ -88,6 +88,9 @@ def test_a_mended_detection_of_an_object_that_is_found_is_left_out(tmp_path):
     errors = find_errors(matches_of(tmp_path, [CAT], [(1, 'cat', box(50), 0.9), (1, 'cat', box(0), 0.1)]))
     assert errors.ap50[0] == 0.5
     assert errors.fixed['localisation'][0] == 1
+    detections = [(1, 'cat', box(0), 0.9), (1, 'cat', box(50), 0.8)]  # and nothing on the second cat
+    errors = find_errors(matches_of(tmp_path, [CAT, (2, 'cat', box(0))], detections))
+    assert errors.fixed['localisation'][0] == pytest.approx(HALF)
 
 
 def test_localisation_comes_before_classification(tmp_path):

@@ -12,6 +12,8 @@ from mfdet.evaluation.matching import match
 @pytest.mark.parametrize('seed', range(4))
 def test_matches_are_those_of_pycocotools(seed, tmp_path):
     dataset, results = random_task(seed)
+    twice = [item for item in dataset['annotations'] if not item['iscrowd']]  # of equal IoU
+    dataset['annotations'] += [{**item, 'id': 1000 + item['id']} for item in twice]
     results += [{**results[0], 'bbox': [i, 0, 9, 9], 'score': 0.1 + i % 3} for i in range(110)]
     path = tmp_path / 'truth.json'
     path.write_text(json.dumps(dataset))
