@@ -15,6 +15,7 @@ COMMANDS = {  # name: module in mfdet/commands, what it does
     'export': ('export', 'export a trained detector, to run it without torch'),
     'convert': ('convert_weights', "convert released ImageNet weights to this project's layout"),
     'evaluate': ('evaluate', 'COCO metrics of a results file'),
+    'report': ('report', 'say what is wrong with a detector, and what to do: a page'),
     'check': ('check_dataset', 'check a COCO data set: annotations and images'),
     'convert-dataset': ('convert_dataset', 'convert Pascal-VOC or YOLO annotations to COCO'),
     'flops': ('get_flops', 'count parameters and multiply-adds'),

@@ -51,6 +51,12 @@ def draw_boxes(image, boxes, labels, classes, scores=None):
     return canvas
 
 
+def beside(truth, detections):
+    """Put two pictures (H, W, 3) of one image side by side, titled; returns (H + 24, 2·W + 6, 3)."""
+    gap = np.full((truth.shape[0] + 24, 6, 3), 255, np.uint8)
+    return np.hstack([titled(truth, 'ground truth'), gap, titled(detections, 'detections')])
+
+
 def titled(image, title):
     """Put a line of text above an image (H, W, 3); returns (H + 24, W, 3)."""
     bar = np.full((24, image.shape[1], 3), 255, np.uint8)

@@ -10,7 +10,7 @@ FROM_SCRATCH = (
     'or of a detector'
 )
 WORST = 10  # classes that a test lists
-FOR_DETECTORS = ('train_ann', 'val_ann', 'allow_bad_boxes', 'load_from', 'out', 'show_dir')  # options
+FOR_DETECTORS = ('train_ann', 'val_ann', 'allow_bad_boxes', 'load_from', 'out', 'show_dir', 'report')  # options
 
 
 def takes(model):

@@ -50,9 +50,17 @@ def build_parser():
 def main(argv=None):
     """Run the command; returns the exit code."""
     args = build_parser().parse_args(argv)
-    from mfdet.data.check import ERROR, check_annotations, check_image, draw_sizes, read_annotations, summarize
+    from mfdet.data.check import (
+        ERROR,
+        check_annotations,
+        check_image,
+        check_image_folder,
+        draw_sizes,
+        read_annotations,
+        summarize,
+    )
 
-    if args.images and not os.path.isdir(args.images):
+    if args.images and not os.path.isdir(args.images):  # said before a large file is read
         raise InputError(f'--images {args.images}: no such folder')
     if args.plot:
         check_writable(args.plot, '--plot')
@@ -61,11 +69,7 @@ def main(argv=None):
     content = read_annotations(args.annotations)
     problems = check_annotations(content, args.annotations)
     if args.images:
-        named = [image for image in content['images'] if isinstance(image.get('file_name'), str)]
-        if named and not any(os.path.isfile(os.path.join(args.images, image['file_name'])) for image in named):
-            raise InputError(
-                f'--images {args.images}: none of the {len(named)} images is there, such as {named[0]["file_name"]}'
-            )
+        named = check_image_folder(content['images'], args.images)
         checked = (check_image(image, os.path.join(args.images, image['file_name'])) for image in named)
         problems += [problem for problem in checked if problem]
     summary = summarize(content)

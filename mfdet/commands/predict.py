@@ -33,7 +33,9 @@ def build_parser():
     parser.add_argument('model', metavar='MODEL', help='exported model (.onnx, .xml) or checkpoint (.pth, ...)')
     parser.add_argument('input', metavar='INPUT', nargs='+', help='images, folders, globs, or one video')
     parser.add_argument('--out', metavar='DIR', default='predictions', help='folder for results (default predictions)')
-    parser.add_argument('--score-thr', metavar='S', type=float, default=0.3, help='least score to keep (default 0.3)')
+    least = parser.add_mutually_exclusive_group()
+    least.add_argument('--score-thr', metavar='S', type=float, default=0.3, help='least score to keep (default 0.3)')
+    least.add_argument('--thresholds', metavar='FILE', help='thresholds.json of a report: least scores of the classes')
     parser.add_argument(
         '--batch', '--batch-size', metavar='N', type=int, default=1, help='images run at a time (default 1)'
     )
@@ -326,6 +328,7 @@ def main(argv=None):
     check_at_least_one(args, 'batch', 'threads')
     compat.check_opencv()
     from mfdet.detector import load_detector
+    from mfdet.runtime.thresholds import ThresholdedDetector, read_thresholds
 
     out = Path(args.out)
     files, problems = find_inputs(args.input, out)
@@ -338,8 +341,12 @@ def main(argv=None):
     check_overwriting(files.values(), [out / name for name in names], out)
     model = load_detector(args.model, args.config, args.device, args.threads)
     options = dict(score_thr=args.score_thr, batch_size=args.batch)
+    if args.thresholds:
+        model = ThresholdedDetector(model, read_thresholds(args.thresholds, model.classes))
     make_folder(out, '--out')  # said now rather than after the first batch
     made_by = {'MODEL': hash_files(args.model, Path(args.model).with_suffix('.bin')), '--score-thr': args.score_thr}
+    if args.thresholds:
+        made_by['--thresholds'] = hash_files(args.thresholds)
     if args.config:
         made_by['--config'] = hash_files(args.config)
     inputs = [videos[0].name] if videos else files

@@ -187,6 +187,29 @@ def upright(size, orientation):
     return size[::-1] if orientation in (5, 6, 7, 8) else size
 
 
+def check_image_folder(images, folder):
+    """Check that a folder is the one of the images.
+
+    Args:
+        images: entries of an annotation file.
+        folder: as ``--images`` names it.
+
+    Returns:
+        The entries that name a file.
+
+    Raises:
+        InputError: there is no such folder, or it has none of the files.
+    """
+    if not os.path.isdir(folder):
+        raise InputError(f'--images {folder}: no such folder')
+    named = [image for image in images if isinstance(image.get('file_name'), str)]
+    if named and not any(os.path.isfile(os.path.join(folder, image['file_name'])) for image in named):
+        raise InputError(
+            f'--images {folder}: none of the {len(named)} images is there, such as {named[0]["file_name"]}'
+        )
+    return named
+
+
 def check_image(image, path):
     """Check an image file against its entry.
 

@@ -3,13 +3,13 @@
 import os
 
 import cv2
-import numpy as np
 from mmdet.registry import HOOKS
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
 
+from mfdet.errors import InputError
 from mfdet.files import write_file
-from mfdet.visualization import contact_sheet, draw_boxes, titled
+from mfdet.visualization import beside, contact_sheet, draw_boxes
 
 
 def picture_names(paths):
@@ -27,6 +27,21 @@ def picture_names(paths):
     if len(set(names.values())) < len(names):
         names = {i: f'{i}_{name}' for i, name in names.items()}
     return {i: f'{name}.jpg' for i, name in names.items()}
+
+
+def image_reader(dataset):
+    """Return a function from an image id of a data set to the image, uint8 (H, W, 3) BGR.
+
+    It raises InputError for an id that the data set does not have.
+    """
+    index = {dataset.get_data_info(i)['img_id']: i for i in range(len(dataset))}
+
+    def read(image_id):
+        if image_id not in index:
+            raise InputError(f'image {image_id!r} is not among those tested')
+        return dataset.pipeline.transforms[0](dataset.get_data_info(index[image_id]))['img']
+
+    return read
 
 
 @HOOKS.register_module()
@@ -65,8 +80,7 @@ class DrawDetectionsHook(Hook):
         found = sample.pred_instances
         found = found[found.scores >= self.score_thr].cpu().numpy()
         right = draw_boxes(image, found.bboxes, found.labels, classes, found.scores)
-        gap = np.full((left.shape[0] + 24, 6, 3), 255, np.uint8)
-        return np.hstack([titled(left, 'ground truth'), gap, titled(right, 'detections')])
+        return beside(left, right)
 
     def after_test_iter(self, runner, batch_idx, data_batch=None, outputs=None):
         """Draw the images of a batch."""

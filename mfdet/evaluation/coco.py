@@ -5,11 +5,12 @@ https://cocodataset.org/#detection-eval.
 """
 
 import contextlib
+import dataclasses
 import io
 import numbers
 import sys
-from dataclasses import dataclass
 
+import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
@@ -22,17 +23,20 @@ EVALUATORS = ('pycocotools', 'faster')
 _OBJECT = ('image_id', 'category_id', 'bbox')
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class CocoResult:
     """What :func:`evaluate` found; numbers are in 0..1, unrounded, and -1 where there is no ground truth of the kind.
 
     Attributes:
         stats: The twelve numbers, keyed and ordered as :data:`METRICS`.
         per_class: For each class ``{'name', 'AP', 'AP50', 'AP75'}``, over all areas, 100 detections an image.
+        precision: float (10, 101, classes, 4) at IoU 0.50 to 0.95, at recall 0 to 1, in the order of ``per_class``,
+            over all, small, medium and large areas, 100 detections an image; -1 where there is no ground truth.
     """
 
     stats: dict[str, float]
     per_class: list[dict]
+    precision: np.ndarray | None = dataclasses.field(default=None, compare=False, repr=False)
 
 
 def load_ground_truth(path, unlabelled=False):
@@ -141,7 +145,7 @@ def evaluate(ground_truth, results, evaluator='pycocotools', category_ids=None):
 
     # Evaluators write into the entries they are given, so they get entries of their own. These are numbered from 1: an
     # annotation with id 0 would count as unmatched, and faster-coco-eval takes whole numbers only.
-    images, categories = _numbered(ground_truth.imgs), _numbered(ground_truth.cats)
+    images, categories = numbered(ground_truth.imgs), numbered(ground_truth.cats)
 
     def own(number, entry, **fields):
         ids = {'id': number, 'image_id': images[entry['image_id']], 'category_id': categories[entry['category_id']]}
@@ -167,16 +171,17 @@ def evaluate(ground_truth, results, evaluator='pycocotools', category_ids=None):
         evaluation.accumulate()
         evaluation.summarize()
 
-    precision = evaluation.eval['precision'][:, :, :, 0, -1]  # (IoU thresholds, recalls, classes); all areas, 100
     column = {number: index for index, number in enumerate(evaluation.params.catIds)}  # sorted by evaluate()
+    columns = [column[categories[category_id]] for category_id in category_ids]
+    precision = np.asarray(evaluation.eval['precision'])[..., -1][:, :, columns]  # of limits, 100 detections
     per_class = []
-    for category_id in category_ids:
-        values = precision[:, :, column[categories[category_id]]]  # all -1 for a class without objects
+    for index, category_id in enumerate(category_ids):
+        values = precision[:, :, index, 0]  # all -1 for a class without objects
         means = {'AP': values.mean(), 'AP50': values[0].mean(), 'AP75': values[5].mean()}
         name = ground_truth.cats[category_id]['name']
         per_class.append({'name': name, **{metric: float(mean) for metric, mean in means.items()}})
     stats = zip(METRICS, evaluation.stats[: len(METRICS)], strict=True)
-    return CocoResult({name: float(value) for name, value in stats}, per_class)
+    return CocoResult({name: float(value) for name, value in stats}, per_class, precision)
 
 
 def format_table(result):
@@ -247,7 +252,7 @@ def _is_number(value, kind=numbers.Real):
     return isinstance(value, kind) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
-def _numbered(ids):
+def numbered(ids):
     """Map ids to 1, 2, ... in pycocotools' order, which decides between equal scores of different images."""
     return {value: number for number, value in enumerate(sorted(ids, key=lambda v: (isinstance(v, str), v)), 1)}
 

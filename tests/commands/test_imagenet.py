@@ -240,6 +240,7 @@ def test_wrong_settings_are_named(option, says, folders, tmp_path, capsys):
     [
         (['--out', 'a.json'], '--out is for detectors'),
         (['--show-dir', 'pictures'], '--show-dir is for detectors'),
+        (['--report', 'report'], '--report is for detectors'),
         (['--data-root', 'nowhere'], 'nowhere: no such data folder'),
     ],
 )

@@ -147,12 +147,17 @@ def other_inputs():
     os.remove('in/1.png')
 
 
+def thresholds():
+    Path('thresholds.json').write_text('{"classes": {"cat": 0.3, "dog": 0.3}}')
+
+
 @pytest.mark.parametrize(
     ('change', 'args', 'says'),
     [
         (other_model, [], 'with another MODEL; finish that one by its own command, name another --out, or remove'),
         (other_inputs, [], 'on 1.png too; finish'),
         (None, ['--score-thr', '0.5'], 'with another --score-thr; finish'),
+        (thresholds, ['--thresholds', 'thresholds.json'], 'with another --thresholds; finish'),
     ],
 )
 def test_runs_are_never_mixed(monkeypatch, capsys, change, args, says):

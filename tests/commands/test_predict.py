@@ -70,6 +70,20 @@ def test_boxes_class_and_score_are_drawn():
     assert [annotation['category_id'] for annotation in results()['annotations']] == [1]
 
 
+def test_each_class_has_its_threshold(capsys):
+    Path('thresholds.json').write_text('{"overall": 0.5, "classes": {"cat": 0.81, "dog": 0.39}}')
+    assert predict(grey('image.png'), '--thresholds', 'thresholds.json') == 0
+    assert [annotation['category_id'] for annotation in results()['annotations']] == [2]  # scores 0.8 and 0.4
+    Path('thresholds.json').write_text('{"overall": 0.5, "classes": {"cat": 0.5}}')
+    assert predict('image.png', '--thresholds', 'thresholds.json', '--out', 'other') == 2
+    said = 'error: thresholds.json: has no threshold for dog; the classes of the model are cat, dog\n'
+    assert capsys.readouterr().err == said
+    assert not Path('other').exists()
+    with pytest.raises(SystemExit):
+        predict('image.png', '--thresholds', 'thresholds.json', '--score-thr', '0.5')
+    assert 'not allowed with' in capsys.readouterr().err
+
+
 def test_batches_of_different_sizes_give_what_single_images_give():
     sizes = [(40, 60), (60, 40), (7, 5), (33, 200), (1, 9)]
     for i, size in enumerate(sizes):
