@@ -42,6 +42,8 @@ setup(
             'openvino>=2024.6',
             'faster-coco-eval>=1.6',
             'hypothesis>=6.100',
+            'ipykernel>=6.29',
+            'nbclient>=0.10',
             'pytest>=8',
             'pytest-xdist>=3.6',
             'ruff>=0.9',

@@ -15,7 +15,7 @@ SHARE = 0.05  # of a class's objects, from which on a confusion is spoken of
 DOUBTFUL = 0.01  # of all objects, from which on doubtful annotations are spoken of
 MISCALIBRATED = 0.1
 
-LARGER = "train and test on larger images (scale of Resize in the config's pipelines)"
+LARGER = 'train and test on larger images (--image-size of mfdet train)'
 NMS = 'the IoU threshold of NMS (model.test_cfg.nms.iou_threshold)'
 ACTIONS = {
     'classification': 'look at the confused classes below: are they annotated alike everywhere? Add images of them',

@@ -1,12 +1,12 @@
 """A score threshold for each class, as ``mfdet report`` finds them."""
 
+import dataclasses
 from numbers import Real
 
 import numpy as np
 
 from mfdet.errors import InputError
 from mfdet.files import read_json
-from mfdet.runtime.detections import Detections
 from mfdet.values import listed
 
 
@@ -60,5 +60,6 @@ class ThresholdedDetector:
         for found in self.model(images, **options):
             rows = np.flatnonzero(found.scores >= self.thresholds[found.labels])
             names = [found.names[row] for row in rows]
-            kept.append(Detections(found.boxes[rows], found.scores[rows], found.labels[rows], names))
+            boxes, scores, labels = found.boxes[rows], found.scores[rows], found.labels[rows]
+            kept.append(dataclasses.replace(found, boxes=boxes, scores=scores, labels=labels, names=names))
         return kept
