@@ -10,8 +10,8 @@ from mmengine.dist import get_world_size
 from torch import nn
 
 from mfdet.errors import InputError
-from mfdet.layers.box_relation import BoxRelation
 from mfdet.layers.box_sampling import BoxSampling
+from mfdet.layers.duplicates import duplicate_penalty
 from mfdet.layers.position import place_code
 from mfdet.models.e2e_head import RARE, MobileFormerHead, scales_of, sizes_of
 from mfdet.models.query_selection import QuerySelection, moved
@@ -29,9 +29,8 @@ class MobileFormerPlusHead(MobileFormerHead):
     - before each block a query looks at the map inside its box (:class:`mfdet.layers.BoxSampling`);
     - after each block it moves its box, in units of that box, and the next block starts from there, with the code of
       that box as position part (iterative refinement: Deformable DETR, Zhu et al., ICLR 2021);
-    - its score is that of its cell, plus what the block says (``rescore``), less what better queries say that show the
-      same object (:class:`mfdet.layers.BoxRelation`). Queries are matched one to one, so the head learns what else
-      NMS is told.
+    - its score is that of its cell, plus what the block says (``rescore``), less where a better query shows the same
+      object (:func:`mfdet.layers.duplicate_penalty`).
 
     Args:
         num_classes: number of classes K.
@@ -94,7 +93,6 @@ class MobileFormerPlusHead(MobileFormerHead):
         dim = self.embed_dims
         self.selection = QuerySelection(**self._selection, num_queries=self.num_queries, query_dim=dim)
         self.size_code = nn.Linear(dim, dim)
-        self.relation = BoxRelation()
         self.sampling = nn.ModuleList(
             nn.ModuleList(BoxSampling(channels, dim) for _ in range(depth))
             for channels, depth in zip(self._layout['channels'], self._layout['num_blocks'], strict=True)
@@ -102,14 +100,13 @@ class MobileFormerPlusHead(MobileFormerHead):
 
     def _reset_queries(self):
         nn.init.zeros_(self.size_code.weight)
-        self.relation.reset_parameters()
         nn.init.constant_(self.selection.classify.bias, RARE)
         for layer in (self.selection.classify, self.selection.regress):
             nn.init.normal_(layer.weight, std=0.01)
 
     def _reset_scores(self):
         if self._rescore:
-            nn.init.zeros_(self.fc_cls.weight)  # at first, the cells' scores and their relation as they are
+            nn.init.zeros_(self.fc_cls.weight)  # at first, the cells' scores as they are
             nn.init.zeros_(self.fc_cls.bias)
         else:
             self.fc_cls = None
@@ -154,7 +151,7 @@ class MobileFormerPlusHead(MobileFormerHead):
                 scores = logits.detach()
                 if self.fc_cls is not None:
                     scores = scores + self.fc_cls(features)
-                outputs.append((scores + self.relation(boxes.detach(), scores), boxes))
+                outputs.append((scores + duplicate_penalty(boxes, scores), boxes))
         return tuple(map(torch.stack, zip(*outputs, strict=True)))
 
     def loss(self, feats, batch_data_samples, valid=None):
@@ -168,6 +165,8 @@ class MobileFormerPlusHead(MobileFormerHead):
         objects = [sample.gt_instances for sample in batch_data_samples]
         metas = [sample.metainfo for sample in batch_data_samples]
         losses = self.loss_by_feat(logits, boxes, objects, metas)
+        if self.fc_cls is None:  # the scores are those of the cells, which have a loss of their own
+            losses = {name: loss for name, loss in losses.items() if not name.endswith('loss_cls')}
         losses.update(self.loss_of_cells(cells, objects, sizes_of(metas, boxes.device)))
         if self.dense_aid is not None:
             of_aid = self.dense_aid.loss(maps[::-1], batch_data_samples)

@@ -5,6 +5,7 @@ from head_inputs import SMALL_PLUS, make_aid, make_feats, make_padded, make_plus
 from mmdet.structures.bbox import bbox_cxcywh_to_xyxy, bbox_overlaps
 
 from mfdet.errors import InputError
+from mfdet.layers import duplicate_penalty
 from mfdet.models import MobileFormerPlusHead
 from mfdet.models.e2e_head import scales_of
 
@@ -25,7 +26,8 @@ def test_every_parameter_is_trained(options, counts):
     losses = head.loss(make_feats(64, 96), samples)
     depth = sum(options.get('num_blocks', SMALL_PLUS['num_blocks']))
     own = [name for name in losses if not name.startswith('dense.')]
-    assert len(own) == 3 * depth + 2  # the blocks and the cells
+    of_block = 2 if options.get('rescore') is False else 3
+    assert len(own) == of_block * depth + 2  # the blocks and the cells
     sum(sum(loss) if isinstance(loss, list) else loss for loss in losses.values()).backward()
     assert [name for name, parameter in head.named_parameters() if parameter.grad is None] == []
 
@@ -75,13 +77,13 @@ def test_scores_start_as_those_of_the_cells_with_duplicates_put_down():
         _, starts, of_cells = head.selection(cells)
         logits, boxes = head(feats, all_blocks=True)
     for block in logits:
-        torch.testing.assert_close(block, of_cells + head.relation(starts, of_cells))
+        torch.testing.assert_close(block, of_cells + duplicate_penalty(starts, of_cells))
     torch.testing.assert_close(boxes[0], starts)
     assert (logits[0] < of_cells).any()
     assert logits.sigmoid().mean() < 0.1
 
 
-def test_without_rescoring_the_scores_are_those_of_the_cells_and_their_relation():
+def test_without_rescoring_the_scores_are_those_of_the_cells_less_duplicates():
     head = make_plus_head(rescore=False).eval()
     assert not any(name.startswith('fc_cls.') for name in head.state_dict())
     feats = make_feats(64, 96)
@@ -89,7 +91,7 @@ def test_without_rescoring_the_scores_are_those_of_the_cells_and_their_relation(
         _, _, of_cells = head.selection(head.selection.cells(scales_of(feats, None))[1])
         logits, boxes = head(feats, all_blocks=True)
     for scores, places in zip(logits, boxes, strict=True):
-        torch.testing.assert_close(scores, of_cells + head.relation(places, of_cells))
+        torch.testing.assert_close(scores, of_cells + duplicate_penalty(places, of_cells))
 
 
 def test_losses_of_the_cells_are_those_of_mmdet():
