@@ -119,12 +119,13 @@ def test_queries_are_drawn_as_one_picture(trained, image_file, tmp_path):
 
 def test_observed_attention_is_that_of_the_image(trained):
     from mfdet.engine.inference import image_pipeline, load_model
+    from mfdet.engine.queries import observe
 
     model, config, classes = load_model(SHAPES, trained / 'epoch_2.pth')
     assert len(classes) == 6
     image = np.random.default_rng(1).integers(256, size=(70, 100, 3), dtype=np.uint8)
     data = {name: [value] for name, value in image_pipeline(config)(dict(img=image, img_id=0)).items()}
-    scores, boxes, attention = visualize_queries.observe(model, data)
+    scores, boxes, attention = observe(model, data)
     assert scores.shape == (5, 25, 6)
     assert boxes.shape == (5, 25, 4)
     assert [weights.shape for weights in attention] == [(25, 3, 4), (25, 5, 7), (25, 9, 13)]
