@@ -161,6 +161,7 @@ def build(models, examples, thumbnails, folder):
                 answers.watch, [*filters, seen, chosen], [seen, chosen, query_line, *panels], api_name=False, **answer
             )
     page.state_session_capacity = SESSIONS
+    page.has_launched = True  # gradio checks only then that a file which a request names has been uploaded
     return page
 
 
