@@ -11,7 +11,7 @@ import gradio
 from mfdet.errors import InputError
 from mfdet.files import IMAGE_SUFFIXES, VIDEO_SUFFIXES, write_file
 from mfdet.page.clip import annotate
-from mfdet.page.detect import HEADERS, LEAST_SCORE, choices, detect, png, problem, stem, summary, view
+from mfdet.page.detect import LEAST_SCORE, choices, detect, png, problem, stem, summary, table, view
 from mfdet.page.uploads import IMAGE_BYTES, MEGABYTE, VIDEO_BYTES, read_upload
 from mfdet.page.watch import watch
 
@@ -32,7 +32,11 @@ CSS = """
 .chip i {display: inline-block; width: .75em; height: .75em; border-radius: 50%; margin-right: 6px}
 .problem {border-left: 4px solid #d33; padding: 6px 10px; background: var(--error-background-fill)}
 .hint {opacity: .7}
-@media (max-width: 500px) {#table td, #table th {font-size: 12px} #table td *, #table th * {padding: 1px 2px}}
+#table table {width: 100%; border-collapse: collapse; font-variant-numeric: tabular-nums}
+#table th {position: sticky; top: 0; background: var(--background-fill-secondary)}
+#table th, #table td {padding: 4px 8px; text-align: right}
+#table th:first-child, #table td:first-child {text-align: left; overflow-wrap: anywhere}
+#table tbody tr + tr {border-top: 1px solid var(--border-color-primary)}
 #picture img {max-height: 75vh; object-fit: contain}
 """
 TITLE = '<div class="title"><b>mfdet</b> What a detector finds, in images of your own.</div>'
@@ -96,15 +100,7 @@ def build(models, examples, thumbnails, folder):
                         coco_file = gradio.DownloadButton(
                             'Boxes (COCO JSON)', interactive=False, size='sm', min_width=130
                         )
-                    table = gradio.Dataframe(
-                        headers=HEADERS,
-                        datatype=['str', *['number'] * 5],
-                        label='Boxes in pixels',
-                        interactive=False,
-                        max_height=320,
-                        elem_id='table',
-                        buttons=['copy'],
-                    )
+                    boxes = gradio.HTML(elem_id='table', max_height=340)
             with gradio.Tab('Video', id='video'), gradio.Row():
                 with gradio.Column(scale=1, min_width=280):
                     video = gradio.File(
@@ -126,7 +122,7 @@ def build(models, examples, thumbnails, folder):
                 with gradio.Row():
                     panels = [gradio.Image(interactive=False, visible=False, buttons=[]) for _ in range(1 + SCALES)]
 
-        shown = [line, picture, picture_file, coco_file, table, chosen]
+        shown = [line, picture, picture_file, coco_file, boxes, chosen]
         filters = [found, score, classes]
         answer = dict(concurrency_limit=1, concurrency_id='model')  # the detector takes all cores by itself
         upload.upload(
@@ -202,7 +198,7 @@ class _Answers:
     def show(self, found, score, classes):
         """Show what was found, at another score or of other classes."""
         if found is None:
-            return [HINT, None, *[gradio.DownloadButton(interactive=False)] * 2, [], gradio.Dropdown([], value=None)]
+            return [HINT, None, *[gradio.DownloadButton(interactive=False)] * 2, '', gradio.Dropdown([], value=None)]
         shown = view(found, score, classes)
         picture = self._file(f'{stem(found)}.png', png(shown.picture))
         coco = self._file(f'{stem(found)}.json', json.dumps(shown.coco).encode())
@@ -211,7 +207,7 @@ class _Answers:
             picture,
             gradio.DownloadButton(value=picture, interactive=True),
             gradio.DownloadButton(value=coco, interactive=True),
-            shown.rows,
+            table(shown),
             gradio.Dropdown(choices(shown), value=0 if shown.rows else None),
         ]
 
@@ -276,7 +272,7 @@ class _Answers:
 def _nothing(error):
     """Return what is shown in place of detections when something is wrong."""
     off = gradio.DownloadButton(value=None, interactive=False)
-    return [problem(error), None, off, off, [], gradio.Dropdown([], value=None)]
+    return [problem(error), None, off, off, '', gradio.Dropdown([], value=None)]
 
 
 def _clip_line(done):

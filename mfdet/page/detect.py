@@ -14,7 +14,7 @@ from mfdet.runtime.detections import coco_dict
 from mfdet.visualization import class_color
 
 LEAST_SCORE = 0.05  # what scores less is not kept
-HEADERS = ['label', 'score', 'x', 'y', 'w', 'h']
+HEADERS = ['label', 'score', 'x', 'y', 'w', 'h']  # of the table; boxes in pixels
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -121,6 +121,16 @@ def summary(found, shown):
         f'{len(shown.detections)} shown of {len(found.detections)} found</div>'
         f'<div class="chips">{chips or "nothing to show at this score"}</div><div class="times">{times}</div>'
     )
+
+
+def table(shown):
+    """Return the boxes of a :class:`View` as an HTML table."""
+    head = ''.join(f'<th>{header}</th>' for header in HEADERS)
+    rows = ''.join(
+        f'<tr><td>{html.escape(name)}</td><td>{score:.3f}</td>{"".join(f"<td>{side:.1f}</td>" for side in box)}</tr>'
+        for name, score, *box in shown.rows
+    )
+    return f'<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
 
 
 def problem(error):

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from tiny_model import METADATA, save_onnx
 
-from mfdet.page.detect import choices, detect, png, summary, view
+from mfdet.page.detect import choices, detect, png, summary, table, view
 from mfdet.runtime import Detector
 from mfdet.visualization import class_color
 
@@ -75,3 +75,4 @@ def test_names_are_no_html(tmp_path):
     line = summary(found, view(found, 0.05))
     assert '&lt;b&gt; <b>1</b>' in line
     assert '<img' not in line
+    assert '<td>&lt;b&gt;</td><td>0.800</td><td>0.0</td>' in table(view(found, 0.05))
