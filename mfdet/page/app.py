@@ -33,10 +33,13 @@ CSS = """
 .problem {border-left: 4px solid #d33; padding: 6px 10px; background: var(--error-background-fill)}
 .hint {opacity: .7}
 #table table {width: 100%; border-collapse: collapse; font-variant-numeric: tabular-nums}
+#table table, #table tr {border: 0}
+#table caption {text-align: left; opacity: .7; font-size: .9em}
 #table th {position: sticky; top: 0; background: var(--background-fill-secondary)}
-#table th, #table td {padding: 4px 8px; text-align: right}
-#table th:first-child, #table td:first-child {text-align: left; overflow-wrap: anywhere}
-#table tbody tr + tr {border-top: 1px solid var(--border-color-primary)}
+#table th, #table td {padding: 4px 8px; text-align: right; border: 0;
+  border-bottom: 1px solid var(--border-color-primary)}
+#table th:first-child, #table td:first-child {text-align: left; overflow-wrap: break-word}
+@media (max-width: 500px) {#table table {font-size: 13px} #table th, #table td {padding: 4px}}
 #picture img {max-height: 75vh; object-fit: contain}
 """
 TITLE = '<div class="title"><b>mfdet</b> What a detector finds, in images of your own.</div>'
@@ -149,7 +152,12 @@ def build(models, examples, thumbnails, folder):
                 concurrency_limit=4,
             )
         running = start.click(
-            answers.video, [video, model, video_score], [video_line, clip], api_name='video', concurrency_limit=1
+            answers.video,
+            [video, model, video_score],
+            [video_line, clip],
+            api_name='video',
+            concurrency_limit=1,
+            show_progress_on=[clip],
         )
         stop.click(answers.stopped, None, video_line, cancels=[running], api_name=False, queue=False)
         for event in (queries.select, chosen.input):

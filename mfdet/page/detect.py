@@ -130,7 +130,8 @@ def table(shown):
         f'<tr><td>{html.escape(name)}</td><td>{score:.3f}</td>{"".join(f"<td>{side:.1f}</td>" for side in box)}</tr>'
         for name, score, *box in shown.rows
     )
-    return f'<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
+    caption = 'Boxes in pixels: upper left corner, width and height.'
+    return f'<table><caption>{caption}</caption><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
 
 
 def problem(error):
