@@ -15,7 +15,7 @@ from mfdet.page.detect import LEAST_SCORE, choices, detect, png, problem, stem, 
 from mfdet.page.uploads import IMAGE_BYTES, MEGABYTE, VIDEO_BYTES, read_upload
 from mfdet.page.watch import watch
 
-SESSIONS = 32  # whose images are kept
+SESSIONS = 16  # whose images are kept
 KEPT = 3600  # seconds that files and images of a user are kept
 SCALES = 3  # of an end-to-end detector, at most
 EVERY = 0.5  # seconds between two signs of progress

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import importlib.util
 import os
 import signal
 import socket
@@ -87,6 +88,8 @@ def application(paths, host='127.0.0.1', examples=None):
     """
     models = Models(paths)
     models.detector(models.names[0])
+    if importlib.util.find_spec('gradio') is None:
+        raise InputError('the page needs gradio: pip install "mfdet[demo]"')
     with tempfile.TemporaryDirectory(prefix='mfdet-page-', ignore_cleanup_errors=True) as folder:
         made = make_examples(folder, examples)
         os.environ.update(  # read when gradio is imported
@@ -95,12 +98,10 @@ def application(paths, host='127.0.0.1', examples=None):
             GRADIO_ANALYTICS_ENABLED='False',
             HF_HUB_OFFLINE='1',
         )
-        try:
-            import gradio
-            from fastapi import FastAPI
-            from starlette.middleware.trustedhost import TrustedHostMiddleware
-        except ImportError as error:
-            raise InputError(f'the page needs gradio: pip install "mfdet[demo]" ({error})') from error
+        import gradio
+        from fastapi import FastAPI
+        from starlette.middleware.trustedhost import TrustedHostMiddleware
+
         from mfdet.page.app import CSS, THEME, build
         from mfdet.page.uploads import VIDEO_BYTES
 

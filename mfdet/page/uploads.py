@@ -2,8 +2,6 @@
 
 import os
 
-from PIL import Image, UnidentifiedImageError
-
 from mfdet.errors import InputError
 from mfdet.runtime.images import FORMATS, read_image
 from mfdet.runtime.video import open_video
@@ -25,6 +23,8 @@ def read_upload(path):
     Raises:
         InputError: it is too large or no image; the message calls it by its name alone.
     """
+    from PIL import Image, UnidentifiedImageError  # gradio brings it
+
     name = os.path.basename(path)
     _check_bytes(path, IMAGE_BYTES, 'an image')
     try:

@@ -9,7 +9,7 @@ import pytest
 from pictures import grey, video
 
 CHROMIUM = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))), None)
-WAIT = 20_000  # milliseconds
+WAIT = 60_000  # milliseconds
 
 
 @pytest.fixture(scope='module')
@@ -26,13 +26,14 @@ def browser():
 @pytest.fixture
 def visit(browser, served):
     """A function that opens the page as a new user; at the end it is checked that nothing came from elsewhere."""
-    users, requests = [], []
+    users, requests, said = [], [], []
 
     def visit(width=1280):
         users.append(browser.new_context(viewport=dict(width=width, height=900)))
         page = users[-1].new_page()
         page.set_default_timeout(WAIT)
         page.on('request', lambda request: requests.append(request.url))
+        page.on('console', lambda message: said.append(message.text))
         page.goto(served[0])
         page.wait_for_selector('#line .hint')
         return page
@@ -41,6 +42,7 @@ def visit(browser, served):
     for user in users:
         user.close()
     assert requests
+    assert [text for text in said if 'Content Security Policy' in text] == []  # nothing was tried either
     assert [url for url in requests if not url.startswith((served[0], 'data:', 'blob:'))] == []
 
 
