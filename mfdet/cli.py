@@ -12,6 +12,7 @@ COMMANDS = {  # name: module in mfdet/commands, what it does
     'train': ('train', 'train a detector or a classifier'),
     'test': ('test', 'test a detector or a classifier: metrics, pictures'),
     'predict': ('predict', 'detect objects in images, folders or a video'),
+    'demo': ('demo', 'a page in the browser to try detectors on'),
     'export': ('export', 'export a trained detector, to run it without torch'),
     'convert': ('convert_weights', "convert released ImageNet weights to this project's layout"),
     'evaluate': ('evaluate', 'COCO metrics of a results file'),

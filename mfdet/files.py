@@ -16,6 +16,7 @@ from mfdet.errors import InputError
 
 MAX_PIXELS = 10**9  # of a coordinate: no image is as large, and areas stay within floats
 IMAGE_SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
+VIDEO_SUFFIXES = ('.avi', '.mkv', '.mov', '.mp4', '.webm')
 
 
 def read_json(path):

@@ -65,7 +65,7 @@ def help_of(call, monkeypatch, capsys):
 
 @pytest.mark.parametrize('name', cli.COMMANDS)
 def test_help_of_a_command(name, monkeypatch, capsys):
-    for package in () if name in ('predict', 'evaluate') else ('torch', 'mmdet'):
+    for package in () if name in ('predict', 'evaluate', 'demo') else ('torch', 'mmdet'):
         pytest.importorskip(package)
     text = help_of(lambda: cli.main([name, '--help']), monkeypatch, capsys)
     assert text.startswith(f'usage: mfdet {name} ')
@@ -79,7 +79,7 @@ def test_a_tool_calls_the_same_code_by_its_own_name(name, monkeypatch, capsys):
     module = cli.COMMANDS[name][0]
     tool = ROOT / 'tools' / f'{module}.py'
     assert f'from mfdet.commands.{module} import main\n' in tool.read_text()
-    for package in () if name in ('predict', 'evaluate') else ('torch', 'mmdet'):
+    for package in () if name in ('predict', 'evaluate', 'demo') else ('torch', 'mmdet'):
         pytest.importorskip(package)
     monkeypatch.setattr(sys, 'argv', [str(tool), '--help'])
     text = help_of(lambda: runpy.run_path(str(tool), run_name='__main__'), monkeypatch, capsys)

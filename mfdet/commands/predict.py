@@ -7,14 +7,13 @@ import os
 import sys
 import time
 from collections import Counter
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from mfdet import compat
 from mfdet.commands._journal import Journal, file_key, hash_files
 from mfdet.commands._run import check_at_least_one, check_score, command, new_parser
 from mfdet.errors import InputError
-from mfdet.files import IMAGE_SUFFIXES, images_below, make_folder, matches_of, replacing, write_file
+from mfdet.files import IMAGE_SUFFIXES, VIDEO_SUFFIXES, images_below, make_folder, matches_of, write_file
 
 EXAMPLE = """examples:
   %(prog)s model.onnx photos --out predictions
@@ -24,7 +23,6 @@ EXAMPLE = """examples:
 Exit code: 0 if every image was read, 1 if some were not (each is named), 2 if nothing could be done.
 Interrupted, it leaves what was found in --out, as predictions.jsonl: the same command goes on from there."""
 JOURNAL = 'predictions.jsonl'
-VIDEOS = ('.avi', '.mkv', '.mov', '.mp4', '.webm')
 
 
 def build_parser():
@@ -168,34 +166,13 @@ def read_images(files, out, journal, progress):
             yield key, image
 
 
-def open_video(path):
-    """Open a video.
-
-    Returns:
-        The cv2.VideoCapture, its frames per second, and how many frames it says it has, 0 if it does not say.
-
-    Raises:
-        InputError: it is no video that OpenCV can read.
-    """
-    os.environ.setdefault('OPENCV_FFMPEG_LOGLEVEL', '-8')  # what is wrong with a file, we say ourselves
-    import cv2
-
-    video = cv2.VideoCapture(os.fsencode(path))  # OpenCV crashes at names that are no UTF-8
-    if not video.isOpened():
-        raise InputError(f'{path}: is damaged or not a video that OpenCV can read')
-    return video, video.get(cv2.CAP_PROP_FPS), max(0, int(video.get(cv2.CAP_PROP_FRAME_COUNT)))
-
-
 def read_frames(video, path, expected, progress):
     """Yield (key in the journal, image) of a video's frames, numbered from 0; report a video that ends early."""
+    from mfdet.runtime.video import frames_of
+
     key = file_key(path.name, path)
-    for number in itertools.count():
-        read, image = video.read()
-        if not read:
-            break
+    for number, image in enumerate(frames_of(video, path, expected, progress.report)):
         yield (*key, number), image
-    if number < 0.9 * expected:  # some formats only estimate how many there are
-        progress.report(f'{path}: can be read up to frame {number} of about {expected} only, it may be damaged')
 
 
 def picture_name(name):
@@ -216,43 +193,6 @@ def encode_picture(path, image):
         height, width = image.shape[:2]
         raise InputError(f'{path}: a picture of {width}×{height} pixels cannot be written in this format')
     return data.tobytes()
-
-
-@contextmanager
-def video_writer(path, rate):
-    """Yield a function that appends an image; the video stands at ``path`` once all went well."""
-    import cv2
-
-    writer, part, frames = cv2.VideoWriter(), None, 0
-    with ExitStack() as stack:
-
-        def write(image):
-            nonlocal part, frames
-            if part is None:
-                height, width = image.shape[:2]
-                part = stack.enter_context(replacing(path))
-                stack.callback(writer.release)
-                writer.open(os.fsencode(part), cv2.VideoWriter_fourcc(*'mp4v'), rate, (width, height))
-                if not writer.isOpened():
-                    raise InputError(
-                        f'{path}: OpenCV cannot write a video of {width}×{height} pixels, {rate:g} frames/s'
-                    )
-            writer.write(image)
-            frames += 1
-
-        yield write
-        writer.release()
-        # OpenCV does not say that a disk is full.
-        if part and (there := int(cv2.VideoCapture(os.fsencode(part)).get(cv2.CAP_PROP_FRAME_COUNT))) < frames:
-            raise InputError(f'{path}: {there} of {frames} frames could be written; is the disk full?')
-
-
-def coco_annotations(found, image_id, first_id):
-    """Return the :class:`mfdet.runtime.Detections` of an image as a list of COCO annotations."""
-    return [
-        dict(id=number, **result, area=result['bbox'][2] * result['bbox'][3], iscrowd=0)
-        for number, result in enumerate(found.to_coco(image_id), first_id)
-    ]
 
 
 def predict(model, source, save, journal, progress, score_thr=0.3, batch_size=1):
@@ -280,17 +220,6 @@ def predict(model, source, save, journal, progress, score_thr=0.3, batch_size=1)
             progress.step(known=key not in new)
 
 
-def coco_dict(records, classes, first_id):
-    """Return (key, :class:`Record`) pairs as a dict in the COCO format: images, categories, annotations."""
-    images, annotations = [], []
-    for image_id, ((name, *_), record) in enumerate(records, first_id):
-        size = dict(width=record.width, height=record.height)
-        images.append(dict(id=image_id, file_name=Path(name).as_posix(), **size))
-        annotations += coco_annotations(record.found, image_id, len(annotations) + 1)
-    categories = [dict(id=number, name=name) for number, name in enumerate(classes, 1)]
-    return dict(images=images, categories=categories, annotations=annotations)
-
-
 def predict_images(model, files, out, problems, journal, **options):
     """Predict image files, see :func:`find_inputs`; returns the :class:`Progress`."""
 
@@ -313,6 +242,8 @@ def predict_images(model, files, out, problems, journal, **options):
 
 def predict_video(model, path, out, journal, **options):
     """Predict the frames of a video; returns the :class:`Progress`."""
+    from mfdet.runtime.video import open_video, video_writer
+
     video, rate, expected = open_video(path)
     with Progress(expected) as progress, video_writer(out / f'{path.stem}.mp4', rate) as write:
         frames = read_frames(video, path, expected, progress)
@@ -328,13 +259,14 @@ def main(argv=None):
     check_at_least_one(args, 'batch', 'threads')
     compat.check_opencv()
     from mfdet.detector import load_detector
+    from mfdet.runtime.detections import coco_dict
     from mfdet.runtime.thresholds import ThresholdedDetector, read_thresholds
 
     out = Path(args.out)
     files, problems = find_inputs(args.input, out)
     if not files:
         raise InputError('; '.join(problems) or f'INPUT names nothing but results in --out {out}')
-    videos = [path for path in files.values() if path.suffix.lower() in VIDEOS]
+    videos = [path for path in files.values() if path.suffix.lower() in VIDEO_SUFFIXES]
     if videos and (len(files) > 1 or problems):
         raise InputError(f'{videos[0]}: a video must be the only INPUT')
     names = [f'{videos[0].stem}.mp4'] if videos else list(map(picture_name, files))
@@ -358,7 +290,8 @@ def main(argv=None):
                 progress = predict_images(model, files, out, problems, journal, **options)
             if not progress.done:
                 raise InputError('no image could be read, so there are no predictions')
-            result = coco_dict(journal.results(), model.classes, first_id=0 if videos else 1)
+            images = ((key[0], record.width, record.height, record.found) for key, record in journal.results())
+            result = coco_dict(images, model.classes, first_id=0 if videos else 1)
             write_file(out / 'predictions.json', json.dumps(result).encode())
     except OSError as error:
         raise InputError(f'--out {out} cannot be written: {error.strerror}; name another folder') from error

@@ -1,6 +1,7 @@
 """What a detector finds in an image, and that in the forms that others take."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 
@@ -92,3 +93,22 @@ class Detections:
 
         classes = dict(zip(self.labels.tolist(), self.names, strict=True))
         return draw_boxes(image, self.boxes, self.labels, classes, self.scores)
+
+
+def coco_dict(images, classes, first_id=1):
+    """Return what was found in images as a dict in the COCO format: images, categories, annotations.
+
+    Args:
+        images: iterable of name, width and height in pixels, and :class:`Detections`.
+        classes: class names of the model; categories count them from 1.
+        first_id: of the images.
+    """
+    entries, annotations = [], []
+    for image_id, (name, width, height, found) in enumerate(images, first_id):
+        entries.append(dict(id=image_id, file_name=Path(name).as_posix(), width=width, height=height))
+        annotations += [
+            dict(id=number, **result, area=result['bbox'][2] * result['bbox'][3], iscrowd=0)
+            for number, result in enumerate(found.to_coco(image_id), len(annotations) + 1)
+        ]
+    categories = [dict(id=number, name=name) for number, name in enumerate(classes, 1)]
+    return dict(images=entries, categories=categories, annotations=annotations)

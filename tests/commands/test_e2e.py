@@ -119,17 +119,48 @@ def test_queries_are_drawn_as_one_picture(trained, image_file, tmp_path):
 
 def test_observed_attention_is_that_of_the_image(trained):
     from mfdet.engine.inference import image_pipeline, load_model
+    from mfdet.engine.queries import observe
 
     model, config, classes = load_model(SHAPES, trained / 'epoch_2.pth')
     assert len(classes) == 6
     image = np.random.default_rng(1).integers(256, size=(70, 100, 3), dtype=np.uint8)
     data = {name: [value] for name, value in image_pipeline(config)(dict(img=image, img_id=0)).items()}
-    scores, boxes, attention = visualize_queries.observe(model, data)
+    scores, boxes, attention = observe(model, data)
     assert scores.shape == (5, 25, 6)
     assert boxes.shape == (5, 25, 4)
     assert [weights.shape for weights in attention] == [(25, 3, 4), (25, 5, 7), (25, 9, 13)]
     for weights in attention:
         np.testing.assert_allclose(weights.sum((1, 2)), 1, atol=1e-5)
+
+
+def test_the_page_finds_the_query_behind_a_detection(trained):
+    from mfdet.engine.queries import Observer
+    from mfdet.page.detect import detect
+    from mfdet.page.models import Models
+    from mfdet.page.watch import watch
+
+    path = str(trained / 'epoch_2.pth')
+    models = Models([path])
+    image = np.random.default_rng(1).integers(256, size=(70, 100, 3), dtype=np.uint8)
+    found = detect(models.detector('epoch_2.pth'), 'epoch_2.pth', image, 'noise.png')
+    assert models.has_queries('epoch_2.pth')
+    observer = models.observer('epoch_2.pth')
+    assert isinstance(observer, Observer)
+    seen, names = None, []
+    for number in range(len(found.detections)):
+        seen, drawn = watch(observer, found, seen, found.detections, number)
+        assert [picture.shape for _, picture in drawn] == [(224, 320, 3)] * 4
+        names.append(drawn[0][0])
+        label, score = found.detections.names[number], found.detections.scores[number]
+        query = seen.query_of(
+            found.detections.boxes[number] / [100, 70, 100, 70], found.detections.labels[number], score
+        )
+        assert drawn[0][0].startswith(f'query {query}: ')
+        assert seen.scores[-1, query, found.detections.labels[number]] == pytest.approx(score, abs=1e-4), label
+        cx, cy, w, h = seen.boxes[-1, query] * [100, 70, 100, 70]
+        corners = np.clip([cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2], 0, [100, 70, 100, 70])
+        np.testing.assert_allclose(corners, found.detections.boxes[number], atol=1e-2)
+    assert len(set(names)) > 1
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,15 @@ def test_images_of_different_sizes_keep_order_and_pixels(detector, batch_size):
     assert batches == {1: [1] * 5, 2: [2, 2, 1], 5: [5], 9: [5]}[batch_size]
 
 
+def test_timed(detector):
+    found, preprocessing, model = detector.timed(grey(48, 96, 51), 0.15)
+    assert found.names == ['cat']
+    assert preprocessing > 0
+    assert model > 0
+    with pytest.raises(InputError, match='score_thr must be from 0 to 1'):
+        detector.timed(grey(48, 96, 51), 2)
+
+
 def test_paths_and_arrays(detector, tmp_path):
     path = tmp_path / 'image.png'
     cv2.imwrite(str(path), grey(48, 96, 51))

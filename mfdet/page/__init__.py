@@ -1,0 +1,1 @@
+"""A page to try detectors on, in the browser; what it shows is made here, gradio lays it out."""
