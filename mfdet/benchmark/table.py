@@ -6,7 +6,8 @@ from pathlib import Path
 from mfdet.benchmark.detectors import measure_detectors
 from mfdet.benchmark.published import DETECTORS
 from mfdet.complexity import count_model
-from mfdet.engine.config import dataset_of, image_side, load_config
+from mfdet.config_parts import dataset_of, image_side
+from mfdet.engine.config import load_config
 from mfdet.errors import InputError
 from mfdet.files import read_json, replacing
 

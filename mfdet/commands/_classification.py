@@ -29,7 +29,7 @@ def set_folders(config, args, splits):
     Raises:
         InputError: an option is for detectors alone, or the data folder is missing.
     """
-    from mfdet.engine.config import dataset_of
+    from mfdet.config_parts import dataset_of
 
     wrong = [name for name in FOR_DETECTORS if getattr(args, name, None)]
     if wrong:

@@ -55,8 +55,8 @@ def log_data(runner, counts):
         runner: of the training; data that is in no file is counted in its data sets.
         counts: of :func:`mfdet.engine.config.check_training_annotations`.
     """
+    from mfdet.config_parts import image_side
     from mfdet.data.counts import compare_counts, count_items, fit_warnings
-    from mfdet.engine.config import image_side
     from mfdet.engine.distributed import bare
 
     splits = [('train', runner.train_dataloader)]

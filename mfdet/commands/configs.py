@@ -37,7 +37,8 @@ def purpose(path):
 def cost_of(path):
     """Return what a config's model costs at the size of its images, as a short text."""
     from mfdet.complexity import count_model
-    from mfdet.engine.config import image_side, load_config
+    from mfdet.config_parts import image_side
+    from mfdet.engine.config import load_config
 
     config = load_config(str(path))
     side = image_side(config) or max(config.image_size)  # that of generated images

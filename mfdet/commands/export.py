@@ -145,8 +145,9 @@ def quantized(args, config, metadata, source, path):
     Raises:
         InputError: AP falls by more than ``--max-drop``.
     """
+    from mfdet.benchmark.quantized import score, speed_ratio
     from mfdet.engine.config import set_classes
-    from mfdet.export.quantize import quantize, score, speed_ratio
+    from mfdet.export.quantize import quantize
 
     set_classes(config, metadata['classes'])
     with announced('calibrating and quantising to INT8'):

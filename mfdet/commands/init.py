@@ -38,7 +38,7 @@ def config_text(suggestion, base, root, pairs, config, resized):
         config: the shipped config, fitted to all that.
         resized: its pipelines differ from the shipped ones.
     """
-    from mfdet.engine.config import dataset_of
+    from mfdet.config_parts import dataset_of
 
     datasets = {split: dataset_of(config[f'{split}_dataloader']) for split in ('train', 'val')}
     pipelines, divisor = '', ''
@@ -87,7 +87,8 @@ def main(argv=None):
     check_environment()
     args = build_parser().parse_args(argv)
     from mfdet.commands._detection import data_pair
-    from mfdet.engine.config import check_data, image_side, load_config, set_data
+    from mfdet.config_parts import image_side
+    from mfdet.engine.config import check_data, load_config, set_data
     from mfdet.engine.find_config import find_config
     from mfdet.engine.settings import set_image_size
     from mfdet.engine.suggest import available_memory, find_split, look_at, suggest

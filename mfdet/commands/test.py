@@ -56,7 +56,8 @@ def build_config(args, results_dir):
     Raises:
         InputError: an option, the config, the checkpoint or the data is wrong.
     """
-    from mfdet.engine.config import backbone_of, evaluators_of, load_config
+    from mfdet.config_parts import backbone_of, evaluators_of
+    from mfdet.engine.config import load_config
     from mfdet.models.training_aids import drop_aids
     from mfdet.report.write import check_folder
 
@@ -99,7 +100,7 @@ def make_report(runner, args, results_dir, argv):
         argv: arguments of the command, None for those of the process.
     """
     from mfdet.commands.report import command_line, summary
-    from mfdet.engine.config import evaluators_of
+    from mfdet.config_parts import evaluators_of
     from mfdet.engine.draw import image_reader
     from mfdet.evaluation.coco import load_ground_truth, load_results
     from mfdet.report.write import write_report

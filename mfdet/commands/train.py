@@ -121,7 +121,8 @@ def build_config(args):
     Raises:
         InputError: an option, the config or the data is wrong.
     """
-    from mfdet.engine.config import backbone_of, load_config
+    from mfdet.config_parts import backbone_of
+    from mfdet.engine.config import load_config
 
     config = load_config(args.config, args.cfg_options)
     task = task_of(config, 'train')
@@ -201,7 +202,7 @@ def freeze(config, stages):
             f"--freeze must be 'backbone' or a number of its stages, 0 (the stem and what follows at its size) to "
             f'{LAST_STAGE} (all); got {stages!r}'
         )
-    from mfdet.engine.config import backbone_of
+    from mfdet.config_parts import backbone_of
 
     backbone_of(config.model).frozen_stages = LAST_STAGE if stages == 'backbone' else int(stages)
 
@@ -220,8 +221,8 @@ def set_start(config, args):
         InputError: there is nothing to go on from, an earlier run would be overwritten, it cannot start from two, or
             there is nothing worth freezing.
     """
+    from mfdet.config_parts import backbone_of
     from mfdet.engine.checkpoint import check_resumable, holds_run, latest_checkpoint
-    from mfdet.engine.config import backbone_of
     from mfdet.engine.finetune import match_frozen
     from mfdet.weights import read_checkpoint
 
@@ -278,7 +279,7 @@ def run(args):
     from mmengine import dist
 
     import mfdet.register  # noqa: F401
-    from mfdet.engine.config import backbone_of
+    from mfdet.config_parts import backbone_of
     from mfdet.engine.distributed import telling_of_the_dead
     from mfdet.engine.finetune import FineTuneHook, log_frozen
     from mfdet.engine.lock import locked

@@ -2,8 +2,8 @@
 
 from mmengine.hooks import Hook
 
+from mfdet.config_parts import backbone_of
 from mfdet.engine.checkpoint import checkpoint_classes
-from mfdet.engine.config import backbone_of
 from mfdet.engine.distributed import bare
 from mfdet.engine.plain_config import plain_part
 from mfdet.errors import InputError

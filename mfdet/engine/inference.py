@@ -6,8 +6,9 @@ from mmdet.registry import MODELS
 from mmengine.dataset import Compose
 from mmengine.registry import init_default_scope
 
+from mfdet.config_parts import backbone_of, dataset_of
 from mfdet.engine.checkpoint import checkpoint_classes
-from mfdet.engine.config import backbone_of, dataset_of, load_config, set_num_classes
+from mfdet.engine.config import load_config, set_num_classes
 from mfdet.engine.plain_config import stored_config
 from mfdet.errors import InputError
 from mfdet.models.training_aids import drop_aids, without_aids

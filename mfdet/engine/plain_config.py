@@ -7,7 +7,7 @@ registries for anything that can be imported, so it may only name the parts of t
 import numpy as np
 from mmengine.config import Config
 
-from mfdet.engine.config import backbone_of, dataset_of
+from mfdet.config_parts import backbone_of, dataset_of
 from mfdet.errors import InputError
 from mfdet.models.training_aids import drop_aids
 

@@ -5,7 +5,7 @@ import importlib.util
 from mmengine.hooks import EarlyStoppingHook
 from mmengine.registry import HOOKS
 
-from mfdet.engine.config import dataset_of, image_side
+from mfdet.config_parts import dataset_of, image_side
 from mfdet.errors import InputError
 
 SIZES = ('scale', 'scales', 'crop_size', 'size', 'least_side')  # options of pipeline steps that are lengths in pixels

@@ -6,7 +6,7 @@ from mmdet.registry import DATASETS
 
 import mfdet
 from mfdet.checksum import BLANK
-from mfdet.engine.config import dataset_of
+from mfdet.config_parts import dataset_of
 from mfdet.errors import InputError
 
 KEY = 'mfdet'  # of the metadata in ONNX, OpenVINO and safetensors files

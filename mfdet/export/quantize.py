@@ -1,14 +1,11 @@
-"""Static INT8 quantisation of an exported ONNX detector, with its AP before and after."""
+"""Static INT8 quantisation of an exported ONNX detector."""
 
-import functools
 import os
-
-import numpy as np
 
 from mfdet.checksum import stamp
 from mfdet.errors import InputError
 from mfdet.files import IMAGE_SUFFIXES
-from mfdet.runtime import Detector, read_image
+from mfdet.runtime import read_image
 from mfdet.runtime.preprocessing import collate
 
 BATCH = 4
@@ -99,31 +96,3 @@ def quantize(source, path, metadata, folder):
     )
     stamp(path)  # the metadata came over with the checksum of the float file
     return len(nodes), len(paths)
-
-
-def score(path, config):
-    """Return the AP of an exported file on the config's test data."""
-    from mmengine.evaluator import Evaluator
-    from mmengine.runner import Runner
-
-    from mfdet.engine.exported_model import exported_model
-
-    model = exported_model(path, config)
-    loader = Runner.build_dataloader(config.test_dataloader)
-    evaluator = Evaluator(config.test_evaluator)
-    evaluator.dataset_meta = loader.dataset.metainfo
-    for batch in loader:
-        evaluator.process(model.test_step(batch), batch)
-    return evaluator.evaluate(len(loader.dataset))['coco/bbox_mAP']
-
-
-def speed_ratio(first, second, metadata, repeats=15):
-    """Return the median time of ``first`` over that of ``second``, run by turns on one thread at the test size."""
-    from mfdet.benchmark.timing import by_turns  # brings torch, which the parser of the command does without
-
-    resize = metadata['resize'] or dict(scale=[96, 96])
-    images = np.zeros((1, 3, *(-(-side // 32) * 32 for side in sorted(resize['scale']))), np.float32)
-    sizes = np.array([images.shape[2:]])
-    detectors = {path: Detector(path, threads=1) for path in (first, second)}
-    times = by_turns({path: functools.partial(d.run, images, sizes) for path, d in detectors.items()}, repeats)
-    return times[first] / times[second]

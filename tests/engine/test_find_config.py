@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
         ('cpu/retinanet_mf26m', 'cpu/retinanet_mf26m.py'),
         ('cpu/retinanet_mf26m.py', 'cpu/retinanet_mf26m.py'),
         ('configs/shapes/retinanet_mf26m.py', 'shapes/retinanet_mf26m.py'),
-        ('detr_r50', 'cpu/detr_r50.py'),
+        ('detr_dc5_r50', 'peers/detr_dc5_r50.py'),
     ],
 )
 def test_a_shipped_config_is_found_from_any_folder(tmp_path, monkeypatch, name, path):

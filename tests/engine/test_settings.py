@@ -4,7 +4,8 @@ import math
 
 import pytest
 
-from mfdet.engine.config import image_side, load_config
+from mfdet.config_parts import image_side
+from mfdet.engine.config import load_config
 from mfdet.engine.settings import add_backend, set_early_stop, set_epochs, set_image_size
 from mfdet.errors import InputError
 

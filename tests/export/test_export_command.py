@@ -155,7 +155,7 @@ def test_int8_that_loses_too_much_is_not_written(trained, onnx_file, data, tmp_p
         'mfdet.export.onnx.export_onnx', lambda graph, metadata, path, optimize: shutil.copy(onnx_file, path)
     )
     aps = iter([0.5, 0.48])
-    monkeypatch.setattr('mfdet.export.quantize.score', lambda path, config: next(aps))
+    monkeypatch.setattr('mfdet.benchmark.quantized.score', lambda path, config: next(aps))
     inside = ['--preprocess'] if not Detector(onnx_file).metadata['normalized'] else []
     options = ['--format', 'onnx', '--int8', '--calibration', data[1] / 'images', *inside, *data]
     assert run(config, checkpoint, '--output', tmp_path / 'a.onnx', *options) == 2
