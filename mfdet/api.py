@@ -1,5 +1,6 @@
 """What the commands do, from Python: :func:`train`, :func:`export`, :func:`evaluate`, :func:`mfdet.load_detector`."""
 
+import argparse
 import dataclasses
 import os
 
@@ -49,15 +50,31 @@ class TrainingRun:
 def _options(module, positional, given):
     """Return the parsed options of a command, with those that a caller gives in place of the defaults.
 
+    They are turned into words of a command line, so that what it refuses is refused here.
+
     Raises:
-        InputError: the command has no such option.
+        InputError: the command has no such option, or it takes no such value.
     """
-    args = module.build_parser().parse_args(positional)
+    parser = module.build_parser()
+    parser.exit_on_error = False
+    flags = {action.dest: action for action in parser._actions if action.option_strings and action.dest != 'help'}
+    options, words = given.pop('cfg_options', {}), list(positional)
+    if not isinstance(options, dict):
+        raise InputError(f"cfg_options must be a dict, such as {{'randomness.seed': 1}}, got {options!r}")
     for name, value in given.items():
-        if not hasattr(args, name):
-            known = ', '.join(sorted(vars(args)))
-            raise InputError(f'{name}: no such option; there are {known}')
-        setattr(args, name, value)
+        if name not in flags:
+            raise InputError(f'{name}: no such option; there are {", ".join(sorted(flags))}')
+        flag = flags[name].option_strings[-1]
+        if flags[name].nargs == 0:
+            words += [flag] * bool(value)
+        elif value is not None:
+            values = value if isinstance(value, (list, tuple)) else [value]
+            words += [flag, *(os.fspath(v) if isinstance(v, os.PathLike) else str(v) for v in values)]
+    try:
+        args = parser.parse_args(words)
+    except argparse.ArgumentError as error:
+        raise InputError(str(error)) from error
+    args.cfg_options = options
     return args
 
 
@@ -118,9 +135,9 @@ def export(checkpoint, output, config=None, **options):
     suffix = os.path.splitext(output)[1]
     if suffix not in formats:
         raise InputError(f'{output}: an exported file ends in {", ".join(formats)}')
-    positional = ['', checkpoint, '--format', formats[suffix], '--output', output]
-    options['config'] = None if config is None else os.fspath(config)
-    command.run(_options(command, positional, options))
+    args = _options(command, ['', checkpoint, '--format', formats[suffix], '--output', output], options)
+    args.config = None if config is None else os.fspath(config)
+    command.run(args)
     return output
 
 

@@ -20,10 +20,21 @@ def evaluators_of(config, split):
     return evaluators if isinstance(evaluators, list) else [evaluators]
 
 
-def image_side(config):
-    """Return the longer side in pixels of the images that a config tests with, None if it leaves them as they are."""
-    for step in reversed(dataset_of(config.test_dataloader).pipeline if config.get('test_dataloader') else []):
+def image_shape(config):
+    """Return (height, width) in pixels of the images, if wide, that a config tests with; None if it resizes none."""
+    if not config.get('test_dataloader'):
+        return None
+    dataset = dataset_of(config.test_dataloader)
+    if 'image_size' in dataset:  # generated ones
+        return tuple(dataset.image_size)
+    for step in reversed(dataset.get('pipeline', [])):
         size = step.get('crop_size', step.get('scale'))
         if size is not None:
-            return max(size) if isinstance(size, (list, tuple)) else size
+            return (min(size), max(size)) if isinstance(size, (list, tuple)) else (size, size)
     return None
+
+
+def image_side(config):
+    """Return the longer side of :func:`image_shape`, None if there is none."""
+    shape = image_shape(config)
+    return None if shape is None else max(shape)

@@ -10,7 +10,6 @@ import re
 import socket
 import tempfile
 import time
-from pathlib import Path
 
 from mfdet.errors import InputError
 
@@ -169,6 +168,10 @@ def matches_of(name):
 
 
 def images_below(folder):
-    """Return the paths of the image files in a folder and all below it, sorted."""
-    paths = sorted(Path(folder).rglob('*'))
-    return [str(path) for path in paths if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()]
+    """Return the paths of the image files in a folder and all below it, sorted, without hidden files and folders."""
+    found = []
+    for place, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith('.')]
+        images = (name for name in names if name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith('.'))
+        found += [os.path.join(place, name) for name in images]
+    return sorted(found)

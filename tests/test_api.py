@@ -25,7 +25,7 @@ def run(tmp_path_factory):
         train=('train/annotations/train.json', 'train/images'),
         val=('val/annotations/val.json', Path('val/images')),
         data_root=str(root),
-        work_dir=str(root / 'run'),
+        work_dir=root / 'run',
         epochs=2,
         image_size=64,
         cfg_options=as_options(QUICK),
@@ -71,6 +71,12 @@ def test_mistakes_have_the_sentence_of_the_command(tmp_path):
         mfdet.train('cpu/retinanet_mf26m', epoch=3)
     with pytest.raises(InputError, match=r"train must be \(annotation file, image folder\), got 'train.json'"):
         mfdet.train('cpu/retinanet_mf26m', train='train.json')
+    with pytest.raises(InputError, match=r"--batch-size: invalid int value: '8\.0'"):
+        mfdet.train('cpu/retinanet_mf26m', batch_size=8.0)
+    with pytest.raises(InputError, match='cfg_options must be a dict'):
+        mfdet.train('cpu/retinanet_mf26m', cfg_options=['a=1'])
+    with pytest.raises(InputError, match='--on-nonfinite: invalid choice'):
+        mfdet.train('cpu/retinanet_mf26m', on_nonfinite='go')
     with pytest.raises(InputError, match='--epochs must be at least 1, got 0'):
         mfdet.train('cpu/retinanet_mf26m', epochs=0)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):

@@ -24,6 +24,7 @@ from mfdet.complexity import count_model
 from mfdet.engine.checkpoint import holds_run
 from mfdet.engine.config import load_config
 from mfdet.engine.report import read_summary
+from mfdet.engine.settings import set_epochs
 from mfdet.errors import InputError
 from mfdet.files import make_folder, replacing
 from mfdet.models.mobile_former import ARCHS
@@ -246,7 +247,8 @@ class Task:
             InputError: the folder holds a run of other settings, or the training failed.
         """
         config = copy.deepcopy(config)
-        config.train_cfg.max_epochs = self.epochs or config.train_cfg.max_epochs
+        if self.epochs:
+            set_epochs(config, self.epochs)
         config.randomness = dict(config.get('randomness') or {}, seed=seed)
         text = f'# mfdet train {shlex.join(["THIS_FILE", *self.data_options])}\n{config.pretty_text}'
         work_dir = os.path.join(self.folder, name, f'seed{seed}')

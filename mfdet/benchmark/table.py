@@ -6,7 +6,7 @@ from pathlib import Path
 from mfdet.benchmark.detectors import measure_detectors
 from mfdet.benchmark.published import DETECTORS
 from mfdet.complexity import count_model
-from mfdet.config_parts import dataset_of, image_side
+from mfdet.config_parts import dataset_of, image_shape
 from mfdet.engine.config import load_config
 from mfdet.errors import InputError
 from mfdet.files import read_json, replacing
@@ -72,7 +72,10 @@ def read_run(path):
         InputError: there is no summary with an AP, or not the config of the run beside it.
     """
     folder = Path(path).parent if os.path.isfile(path) else Path(path)
-    ap = read_json(folder / 'summary.json').get('best_ap')
+    summary = read_json(folder / 'summary.json')
+    ap = summary.get('best_ap')
+    if 'best_top1' in summary:
+        raise InputError(f'{folder}: is the run of a classifier; the table is of detectors')
     if ap is None:
         raise InputError(f'{folder / "summary.json"} has no best_ap: the run has not been validated; see tools/test.py')
     configs = list(folder.glob('*.py'))
@@ -81,9 +84,9 @@ def read_run(path):
             f'{folder} must hold the config of its run beside summary.json, one .py file; got {len(configs)}'
         )
     config = load_config(str(configs[0]))
-    side = image_side(config)
-    shape = (side, side) if side < 1000 else (800, 1333)
+    shape = image_shape(config) or (800, 1333)
     data = dataset_of(config.val_dataloader)
+    root = os.path.basename(os.path.normpath(data.get('data_root') or '.'))
     params, madds = measure(config, shape)
     return {
         'detector': configs[0].stem,
@@ -91,7 +94,7 @@ def read_run(path):
         'params M': params,
         'MAdds G': madds,
         'AP here': 100 * ap,
-        'data': os.path.join(os.path.basename(os.path.normpath(data.get('data_root') or '.')), data.ann_file),
+        'data': os.path.join(root, data.ann_file) if 'ann_file' in data else data.type,
     }
 
 
@@ -146,8 +149,12 @@ def measure_table(names, shape, runs, latency, threads, repeats, progress=print)
     rows = [row_of(entry, shape) for entry in entries]
     columns = COLUMNS
     if latency:
-        configs = {entry.name: f'configs/{entry.config}.py' for entry in entries if entry.config}
-        timed, _ = measure_detectors(configs, tuple(shape or (800, 1333)), latency, threads, repeats, progress)
+        timed, by_shape = [], {}
+        for entry in filter(lambda entry: entry.config, entries):
+            configs = by_shape.setdefault(tuple(shape or entry.shape), {})
+            configs[entry.name] = f'configs/{entry.config}.py'
+        for size, configs in by_shape.items():
+            timed += measure_detectors(configs, size, latency, threads, repeats, progress)[0]
         for row in rows:
             found = [time for time in timed if time['model'] == row['detector']]
             if found:

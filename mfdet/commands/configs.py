@@ -37,12 +37,11 @@ def purpose(path):
 def cost_of(path):
     """Return what a config's model costs at the size of its images, as a short text."""
     from mfdet.complexity import count_model
-    from mfdet.config_parts import image_side
+    from mfdet.config_parts import image_shape
     from mfdet.engine.config import load_config
 
     config = load_config(str(path))
-    side = image_side(config) or max(config.image_size)  # that of generated images
-    shape = (800, 1333) if side == 1333 else (side, side)
+    shape = image_shape(config) or (800, 1333)
     cost = count_model(config.model, shape)
     return f'{cost.params / 1e6:.1f} M parameters, {cost.madds / 1e9:.3g} G MAdds at {shape[0]}×{shape[1]}'
 

@@ -1,6 +1,8 @@
 """Write a config to start from for a data set of one's own, with the reason of each setting."""
 
 import os
+import shlex
+from pathlib import Path
 
 from mfdet.commands._run import command, new_parser
 from mfdet.commands.train import add_data_options
@@ -113,10 +115,9 @@ def main(argv=None):
     before = image_side(config)
     set_image_size(config, suggestion.image_size)
     text = config_text(suggestion, os.path.abspath(base), root, pairs, config, before != suggestion.image_size)
-    with replacing(out) as part, open(part, 'w', encoding='utf-8') as file:
-        file.write(text.replace('{path}', out))
-    load_config(out)  # it is right, or this says what is not
+    with replacing(out) as part:
+        Path(part).write_text(text.replace('{path}', shlex.quote(out)), encoding='utf-8')
     print(f'Training: {counts}')
     for name in ('base', 'image_size', 'batch_size', 'epochs'):
         print(f'{name.replace("_", " ")}: {getattr(suggestion, name)} ({suggestion.reasons[name]})')
-    print(f'{out}: train with\n  mfdet train {out}')
+    print(f'{out}: train with\n  mfdet train {shlex.quote(out)}')

@@ -8,7 +8,7 @@ from mmengine.dataset import BaseDataset
 
 from mfdet.data.sampling import SeededItems
 from mfdet.errors import InputError
-from mfdet.files import IMAGE_SUFFIXES
+from mfdet.files import IMAGE_SUFFIXES, images_below
 from mfdet.values import listed
 
 
@@ -58,16 +58,6 @@ def check_folders(folder, classes):
             f'({listed(list(classes))}); its folders must be named as those of the training'
         )
     return found
-
-
-def images_below(folder):
-    """Return the paths of the images in a folder and in those below it, sorted."""
-    found = []
-    for place, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith('.')]
-        images = (name for name in names if name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith('.'))
-        found += [os.path.join(place, name) for name in images]
-    return sorted(found)
 
 
 @DATASETS.register_module()

@@ -1,6 +1,7 @@
 """Settings that people change most, by plain numbers: what they mean in a config."""
 
 import importlib.util
+import math
 
 from mmengine.hooks import EarlyStoppingHook
 from mmengine.registry import HOOKS
@@ -99,8 +100,17 @@ def set_image_size(config, side):
 
 
 def set_early_stop(config, patience):
-    """End a training after this many validations without a better one."""
-    monitor = config.default_hooks.checkpoint.save_best
+    """End a training after this many validations without a better one.
+
+    Raises:
+        InputError: the config does not validate, or does not say by which metric a checkpoint is the best.
+    """
+    monitor = config.get('default_hooks', {}).get('checkpoint', {}).get('save_best')
+    if not config.get('val_dataloader') or not isinstance(monitor, str) or monitor == 'auto':
+        raise InputError(
+            f'--early-stop: {config.filename} must have validation data, and the metric to go by as '
+            'default_hooks.checkpoint.save_best'
+        )
     config.custom_hooks = [
         *config.get('custom_hooks', []),
         dict(type='ResumableEarlyStoppingHook', monitor=monitor, patience=patience),
@@ -134,6 +144,12 @@ class ResumableEarlyStoppingHook(EarlyStoppingHook):
 
     def __init__(self, monitor, patience, **others):
         super().__init__(monitor, rule='greater', min_delta=0.0, patience=patience, **others)
+
+    def _check_stop_condition(self, current_score):
+        """As mmengine's, but a validation that is as good as the best is no better one."""
+        if current_score == self.best_score:
+            current_score = math.nextafter(current_score, -math.inf)
+        return super()._check_stop_condition(current_score)
 
     def before_train(self, runner):
         """Take up the counts of the run that goes on."""

@@ -1,5 +1,6 @@
 """A config to start from, suggested by what a data set holds and what the machine has."""
 
+import collections
 import dataclasses
 import math
 import os
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mfdet.data.check import read_annotations
+from mfdet.data.check import ERROR, check_annotations, read_annotations
 from mfdet.data.counts import count_objects
 from mfdet.errors import InputError
 from mfdet.values import listed
@@ -81,7 +82,7 @@ def suggest(counts, small, longest, memory, device):
             else 'many objects are small even so, which RetinaNet is better at (docs/results.md)'
         )
     else:
-        head, why = 'e2e_plus', 'end to end, without anchors to choose and without NMS (docs/results.md)'
+        head, why = 'e2e_plus', 'end to end, without anchors to choose (docs/results.md)'
     reasons['base'] = f'{why}; {arch} as images of {size} pixels are {"small" if family == "cpu" else "larger"}'
     batch_size, whole = BATCH_SIZE, size * size * BYTES_PER_PIXEL
     while batch_size > 1 and batch_size * whole > memory / 2:
@@ -139,20 +140,23 @@ def look_at(path):
         half of those of some class, are below; and the median longer side of the images in pixels.
 
     Raises:
-        InputError: no object has a size.
+        InputError: the file has errors, or no object.
     """
     content = read_annotations(path)
-    counts = count_objects(content, path)
-    by_class = [
-        count_objects(
-            dict(content, annotations=[a for a in content['annotations'] if a.get('category_id') == c['id']]), path
+    problems = [problem for problem in check_annotations(content, path) if problem.severity == ERROR]
+    if problems:
+        raise InputError(
+            f'{path}: {len(problems)} errors to correct first, such as {problems[0].id}: {problems[0].what}; '
+            f'{problems[0].right} (tools/check_dataset.py lists all)'
         )
-        for c in content['categories']
-    ]
+    counts = count_objects(content, path)
     if not counts.sides:
-        raise InputError(f'{path}: has no object with a size; images must have width and height, and objects a bbox')
-    small = min(np.quantile(counts.sides, 0.1), *(np.median(some.sides) for some in by_class if some.sides))
-    longest = [
-        max(image['width'], image['height']) for image in content['images'] if {'width', 'height'} <= image.keys()
-    ]
-    return counts, float(small), statistics.median(longest)
+        raise InputError(f'{path}: has no object that is no crowd; there is nothing to learn from')
+    longer = {image['id']: max(image['width'], image['height']) for image in content['images']}
+    by_class = collections.defaultdict(list)
+    for item in content['annotations']:
+        if not item.get('iscrowd'):
+            area = item['bbox'][2] * item['bbox'][3]
+            by_class[item['category_id']].append(math.sqrt(area) / longer[item['image_id']])
+    small = min(np.quantile(counts.sides, 0.1), *map(np.median, by_class.values()))
+    return counts, float(small), statistics.median(longer.values())

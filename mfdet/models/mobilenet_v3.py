@@ -45,7 +45,7 @@ class MobileNetV3(StagedBackbone):
 
     def __init__(self, out_indices=(0, 1, 2, 3), frozen_stages=-1, norm_eval=False, last_conv=False, init_cfg=None):
         super().__init__('large', ['large'], out_indices, frozen_stages, norm_eval, init_cfg)
-        self.out_channels = [(24, 40, 112, 160)[i] for i in self.out_indices]
+        self.out_channels = [(24, 40, 112, 960 if last_conv else 160)[i] for i in self.out_indices]
         act = dict(type='HSwish')
         names = [['layer0']]
         self.layer0 = ConvModule(3, 16, 3, stride=2, padding=1, norm_cfg=BN, act_cfg=act)
@@ -79,6 +79,7 @@ class MobileNetV3(StagedBackbone):
         else:
             self.unbuilt = ('layer16.',)
         self._stages = names
+        self._freeze_stages()
 
     @property
     def stages(self):

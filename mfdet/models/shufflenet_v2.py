@@ -78,7 +78,9 @@ class ShuffleNetV2(StagedBackbone):
         init_cfg=None,
     ):
         super().__init__(arch, WIDTHS, out_indices, frozen_stages, norm_eval, init_cfg)
-        self.out_channels = [(24, *WIDTHS[arch])[i] for i in self.out_indices]
+        last = 2048 if arch == '2.0x' else 1024
+        widths = 24, *WIDTHS[arch][:2], last if last_conv else WIDTHS[arch][2]
+        self.out_channels = [widths[i] for i in self.out_indices]
         self.conv1 = ConvModule(3, 24, 3, stride=2, padding=1, norm_cfg=BN)
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
         self.layers = nn.ModuleList()
@@ -88,7 +90,8 @@ class ShuffleNetV2(StagedBackbone):
             self.layers.append(nn.Sequential(*blocks))
             channels = width
         if last_conv:
-            self.layers.append(ConvModule(channels, 2048 if arch == '2.0x' else 1024, 1, norm_cfg=BN))
+            self.layers.append(ConvModule(channels, last, 1, norm_cfg=BN))
+        self._freeze_stages()
 
     @property
     def stages(self):

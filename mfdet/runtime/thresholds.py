@@ -55,11 +55,11 @@ class ThresholdedDetector:
 
     def __call__(self, images, **options):
         """Detect objects; see the model's own call, whose ``score_thr`` is that of the classes."""
-        options['score_thr'] = float(self.thresholds.min())
-        kept = []
-        for found in self.model(images, **options):
-            rows = np.flatnonzero(found.scores >= self.thresholds[found.labels])
-            names = [found.names[row] for row in rows]
-            boxes, scores, labels = found.boxes[rows], found.scores[rows], found.labels[rows]
-            kept.append(dataclasses.replace(found, boxes=boxes, scores=scores, labels=labels, names=names))
-        return kept
+        found = self.model(images, **{**options, 'score_thr': float(self.thresholds.min())})
+        return list(map(self._kept, found)) if isinstance(found, list) else self._kept(found)
+
+    def _kept(self, found):
+        rows = np.flatnonzero(found.scores >= self.thresholds[found.labels])
+        names = [found.names[row] for row in rows]
+        boxes, scores, labels = found.boxes[rows], found.scores[rows], found.labels[rows]
+        return dataclasses.replace(found, boxes=boxes, scores=scores, labels=labels, names=names)

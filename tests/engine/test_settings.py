@@ -129,6 +129,23 @@ def test_training_ends_after_two_validations_without_a_better_one():
     assert runner.train_loop.stop_training
 
 
+def test_validations_that_are_all_alike_end_it_too():
+    runner, hook = Runner(Hub()), make_hook()
+    validate(runner, hook, 0.0, 0.0)
+    assert not runner.train_loop.stop_training
+    validate(runner, hook, 0.0)
+    assert runner.train_loop.stop_training
+    assert hook.best_score == 0
+
+
+def test_early_stopping_needs_a_metric_and_data():
+    for part in ('val_dataloader', 'default_hooks'):
+        config = load_config('small/retinanet_mf151m')
+        config.pop(part)
+        with pytest.raises(InputError, match=r'--early-stop: .* must have validation data'):
+            set_early_stop(config, 2)
+
+
 def test_a_resumed_run_counts_on():
     runner, hook = Runner(Hub()), make_hook()
     hook.before_train(runner)

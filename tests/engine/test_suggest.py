@@ -74,7 +74,7 @@ def test_small_is_what_a_class_is_or_a_tenth_of_all(tmp_path):
     write(tmp_path / 'a.json', [(1, 100)] * 8 + [(1, 20)] * 2)
     assert look_at(str(tmp_path / 'a.json'))[1] == pytest.approx(np.quantile([0.5] * 8 + [0.1] * 2, 0.1))
     write(tmp_path / 'a.json', [])
-    with pytest.raises(InputError, match=r'a\.json: has no object with a size'):
+    with pytest.raises(InputError, match=r'a\.json: has no object that is no crowd'):
         look_at(str(tmp_path / 'a.json'))
 
 

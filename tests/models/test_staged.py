@@ -15,7 +15,9 @@ CHANNELS = {MobileNetV3: (24, 40, 112, 160), ShuffleNetV2: (24, 116, 232, 464)}
     [(MobileNetV3, 2_971_952), (ShuffleNetV2, 1_253_604)],
 )
 def test_it_is_the_known_one(backbone, params):
-    assert sum(parameter.numel() for parameter in backbone(last_conv=True).parameters()) == params
+    model = backbone(last_conv=True).eval()
+    assert sum(parameter.numel() for parameter in model.parameters()) == params
+    assert [x.shape[1] for x in model(torch.randn(1, 3, 64, 64))] == model.out_channels
 
 
 @pytest.mark.parametrize('backbone', CHANNELS)
@@ -33,11 +35,12 @@ def test_maps_halve_at_any_size(backbone):
 
 @pytest.mark.parametrize('backbone', CHANNELS)
 def test_freezing(backbone):
-    model = backbone(frozen_stages=2, norm_eval=True).train()
+    model = backbone(frozen_stages=2, norm_eval=True)
     frozen = {id(parameter) for parameter in model.parameters() if not parameter.requires_grad}
     expected = {id(p) for stage in model.stages[:3] for module in stage for p in module.parameters()}
     assert frozen == expected
     assert len(frozen) < len(list(model.parameters()))
+    model.train()
     assert not any(module.training for module in model.modules() if isinstance(module, nn.BatchNorm2d))
 
 
