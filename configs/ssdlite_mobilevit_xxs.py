@@ -1,5 +1,5 @@
-# SSDLite with MobileViT-XXS at 320 px on COCO: AP 19.9, 1.7 M parameters in the paper (its
-# table of SSDLite backbones); not trained here. Apple's ImageNet weights as transformers stores them
+# SSDLite with MobileViT-XXS at 320 px on COCO: AP 19.9, 1.8 M parameters in the authors'
+# repository (apple/ml-cvnets); not trained here. Apple's ImageNet weights as transformers stores them
 # (model.safetensors of apple/mobilevit-xx-small):
 #   torchrun --nproc-per-node 4 tools/train.py configs/ssdlite_mobilevit_xxs.py --sync-bn --amp \
 #       --backbone-weights mobilevit-xx-small.safetensors

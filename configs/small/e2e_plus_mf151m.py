@@ -1,6 +1,6 @@
 # E2E-MF+ with Mobile-Former-151M at 320 px, from scratch, for a few hundred images of one's own. Blood cells (205
-# images), 30 epochs: AP 0.524 (one seed), in 40 to 60 minutes on a core:
-#   python tools/train.py configs/small/e2e_plus_mf151m.py --data-root BCCD --cfg-options train_cfg.max_epochs=30 \
+# images), 30 epochs: AP 0.526 (one seed), in 40 to 60 minutes on a core:
+#   python tools/train.py configs/small/e2e_plus_mf151m.py --data-root BCCD --epochs 30 \
 #       --train-ann annotations_coco/instances_train.json --train-images JPEGImages \
 #       --val-ann annotations_coco/instances_val.json --val-images JPEGImages
 _base_ = [

@@ -1,6 +1,6 @@
 # From a trained detector (--load-from) to one's own images: short, at half the rate, a quarter for the backbone and a
 # twentieth for its stem, whose norms and biases decay too (such a rule sets the others aside). Goes with
-# runtime/averaged.py. Set train_cfg.max_epochs to change the length.
+# runtime/averaged.py. --epochs changes the length.
 _base_ = ['schedule_scratch.py']
 train_cfg = dict(max_epochs=20, val_interval=2)
 optim_wrapper = dict(

@@ -1,4 +1,4 @@
-# From scratch on little data: AdamW, short warm-up, cosine to zero. Set train_cfg.max_epochs to change the length.
+# From scratch on little data: AdamW, short warm-up, cosine to zero. --epochs changes the length.
 train_cfg = dict(type='ResumableTrainLoop', max_epochs=60, val_interval=5)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
