@@ -81,6 +81,10 @@ def count_model(config, shape):
     """
     init_default_scope('mmdet')
     config.pop('data_preprocessor', None)
-    model = MODELS.build(config)
+    return count_detector(MODELS.build(config), shape)
+
+
+def count_detector(model, shape):
+    """Count parameters and MAdds of a detector or classifier without ``data_preprocessor``; see :func:`count_model`."""
     sample = DetDataSample(metainfo=dict(img_shape=shape, batch_input_shape=shape, pad_shape=shape))  # some ask for it
     return count_complexity(model, shape, lambda images: model(images, [sample]))

@@ -13,7 +13,7 @@ from mmengine.registry import init_default_scope
 
 from mfdet.benchmark import runtimes
 from mfdet.benchmark.timing import by_turns, multiply_adds_per_second
-from mfdet.complexity import count_complexity
+from mfdet.complexity import count_detector
 from mfdet.engine.config import load_config
 from mfdet.export.graph import DetectorGraph, build_graph
 
@@ -64,11 +64,10 @@ def functions_of(name, model, shape, chosen, folder, threads):
 
 
 def count_madds(model, shape):
-    """Return the multiply-adds of a detector without its post-processing."""
-    sample = DetDataSample(metainfo=dict(img_shape=shape, batch_input_shape=shape, pad_shape=shape))
+    """Return the multiply-adds of a detector without its post-processing; the model stays as it is."""
     model = copy.deepcopy(model)
     model.data_preprocessor = None
-    return count_complexity(model, shape, lambda images: model(images, [sample])).madds
+    return count_detector(model, shape).madds
 
 
 def measure_detectors(configs, shape, chosen, threads, repeats, progress=print):

@@ -81,7 +81,6 @@ class MobileNetV3(StagedBackbone):
         self._stages = names
         self._freeze_stages()
 
-    @property
-    def stages(self):
+    def chain(self):
         """Modules of each stage, see :class:`mfdet.models.staged.StagedBackbone`."""
         return [[getattr(self, name) for name in stage] for stage in self._stages]

@@ -7,7 +7,7 @@ from torch import nn
 
 from mfdet.errors import InputError
 from mfdet.layers.mobilevit import ACT, NORM, MobileViTBlock, inverted_residual
-from mfdet.models.backbone import Backbone
+from mfdet.models.staged import StagedBackbone
 
 # `channels` are those of the stem and of the stages at stride 2, 4, 8, 16 and 32; `widths` those of the transformers in
 # the last three stages; `feature_dim` is the width before the classifier; `dropout` that of the released training.
@@ -22,7 +22,7 @@ DEPTHS = (2, 4, 3)  # layers of those transformers
 
 
 @MODELS.register_module()
-class MobileViT(Backbone):
+class MobileViT(StagedBackbone):
     """MobileViT backbone: inverted residuals up to stride 8, then convolutions around transformers.
 
     Takes images (B, 3, H, W) of any size and returns the maps at the strides chosen by ``out_indices``; a map at
@@ -90,16 +90,7 @@ class MobileViT(Backbone):
             elif isinstance(module, nn.Linear):
                 trunc_normal_init(module, std=0.02)
 
-    def parts_to_freeze(self):
-        """See :class:`mfdet.models.backbone.Backbone`."""
-        return [self.stem, *self.stages[: self.frozen_stages + 1]]
-
-    def forward(self, x):
-        """Map images (B, 3, H, W) to a tuple of maps (B, C, ceil(H/s), ceil(W/s)), one for each of ``out_indices``."""
-        x = self.stem(x)
-        maps = []
-        for i, stage in enumerate(self.stages, start=-1):  # the first stage, at stride 2, has no index
-            x = stage(x)
-            if i in self.out_indices:
-                maps.append(x)
-        return tuple(maps)
+    def chain(self):
+        """See :class:`mfdet.models.staged.StagedBackbone`."""
+        first, *rest = self.stages
+        return [[self.stem, first], *([stage] for stage in rest)]

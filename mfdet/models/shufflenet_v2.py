@@ -93,7 +93,6 @@ class ShuffleNetV2(StagedBackbone):
             self.layers.append(ConvModule(channels, last, 1, norm_cfg=BN))
         self._freeze_stages()
 
-    @property
-    def stages(self):
+    def chain(self):
         """Modules of each stage, see :class:`mfdet.models.staged.StagedBackbone`."""
         return [[self.conv1], [self.maxpool], [self.layers[0]], [self.layers[1]], list(self.layers[2:])]

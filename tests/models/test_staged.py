@@ -37,7 +37,7 @@ def test_maps_halve_at_any_size(backbone):
 def test_freezing(backbone):
     model = backbone(frozen_stages=2, norm_eval=True)
     frozen = {id(parameter) for parameter in model.parameters() if not parameter.requires_grad}
-    expected = {id(p) for stage in model.stages[:3] for module in stage for p in module.parameters()}
+    expected = {id(p) for stage in model.chain()[:3] for module in stage for p in module.parameters()}
     assert frozen == expected
     assert len(frozen) < len(list(model.parameters()))
     model.train()
