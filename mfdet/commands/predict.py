@@ -207,8 +207,6 @@ def predict(model, source, save, journal, progress, score_thr=0.3, batch_size=1)
         score_thr: least score to keep.
         batch_size: number of images run at a time.
     """
-    from mfdet.visualization import draw_boxes
-
     while batch := list(itertools.islice(source, batch_size)):
         new = {key: image for key, image in batch if key not in journal.records}
         results = model(list(new.values()), score_thr=score_thr, batch_size=batch_size)
@@ -216,7 +214,7 @@ def predict(model, source, save, journal, progress, score_thr=0.3, batch_size=1)
             journal.add(key, image, found)
         for key, image in batch:
             found = journal.use(key)
-            save(key[0], draw_boxes(image, found.boxes, found.labels, model.classes, found.scores))
+            save(key[0], found.draw(image))
             progress.step(known=key not in new)
 
 

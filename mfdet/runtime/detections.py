@@ -33,7 +33,7 @@ class Detections:
         """Return the :class:`Detections` with at least this score, and of these classes.
 
         Args:
-            score: least score, in [0, 1].
+            score: least score, in [0, 1], or one for each of them, (N,).
             classes: class names; None for all. Those that nothing was found of are no error.
         """
         keep = self.scores >= score

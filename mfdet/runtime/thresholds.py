@@ -1,6 +1,5 @@
 """A score threshold for each class, as ``mfdet report`` finds them."""
 
-import dataclasses
 from numbers import Real
 
 import numpy as np
@@ -59,7 +58,4 @@ class ThresholdedDetector:
         return list(map(self._kept, found)) if isinstance(found, list) else self._kept(found)
 
     def _kept(self, found):
-        rows = np.flatnonzero(found.scores >= self.thresholds[found.labels])
-        names = [found.names[row] for row in rows]
-        boxes, scores, labels = found.boxes[rows], found.scores[rows], found.labels[rows]
-        return dataclasses.replace(found, boxes=boxes, scores=scores, labels=labels, names=names)
+        return found.filter(self.thresholds[found.labels])
