@@ -66,6 +66,12 @@ def test_export(run, tmp_path):
         mfdet.export(run.best, tmp_path / 'other.safetensors', fp16=True)
 
 
+def test_a_training_that_was_told_to_stop_says_so(monkeypatch):
+    monkeypatch.setattr('mfdet.commands.train.run', lambda args: (143, 'runs/1'))
+    with pytest.raises(KeyboardInterrupt, match="told to stop; go on with resume='auto' and work_dir='runs/1'"):
+        mfdet.train('cpu/retinanet_mf26m')
+
+
 def test_mistakes_have_the_sentence_of_the_command(tmp_path):
     with pytest.raises(InputError, match=r'epoch: no such option; there are .*epochs'):
         mfdet.train('cpu/retinanet_mf26m', epoch=3)
