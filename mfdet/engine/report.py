@@ -10,6 +10,7 @@ from mmdet.registry import HOOKS
 from mmengine.dist import get_world_size, master_only
 from mmengine.hooks import Hook
 
+from mfdet.engine.console import LOG_FILE_ONLY
 from mfdet.errors import InputError
 from mfdet.files import read_json, replacing
 
@@ -174,7 +175,7 @@ class ReportHook(Hook):
             self._has_advised = True
             runner.logger.warning(f'{said}; {advice_on_loading(runner.train_dataloader.num_workers)}')
         else:
-            runner.logger.info(said)
+            runner.logger.info(said, extra=LOG_FILE_ONLY)
 
     @master_only
     def after_train(self, runner):

@@ -1,11 +1,12 @@
 """mmengine's Runner with a console that a person can follow, and checkpoints that a crash cannot tear."""
 
 import collections
+import contextlib
 import functools
+import io
 import logging
 import multiprocessing
 import os
-import re
 import signal
 import threading
 
@@ -13,39 +14,12 @@ from mmengine.dist import master_only
 from mmengine.runner import Runner
 
 from mfdet.engine.checkpoint import CHECKPOINT, note_saved
+from mfdet.engine.console import Console, ConsoleHook
 from mfdet.errors import InputError
 from mfdet.files import replacing
 
 STARTS = collections.Counter()  # runs of this process by their timestamp
 LOADER_TIMEOUT = 600  # seconds for a batch: no disk is that slow, and a job that hangs costs more than one that ends
-
-
-def _is_readable(record):
-    """Long dumps of environment, config and hooks go to the log file only."""
-    long_dumps = (
-        '\n----',
-        'Config:',
-        'Hooks will be executed',
-        '"FileClient"',
-        '"HardDiskBackend"',
-        'paramwise_options',
-        'Distributed training is not used',
-        'Loads checkpoint by',
-    )
-    text = record.getMessage()
-    return not text.startswith(long_dumps) and not text.endswith('is skipped since its requires_grad=False')
-
-
-class _ShortFormatter(logging.Formatter):
-    """Leave the loss terms of auxiliary blocks, such as ``d0.loss_cls: 1.5``, out of another formatter's lines."""
-
-    AUXILIARY = re.compile(r'  (\w+\.)+\w*loss\w*: \S+')
-
-    def __init__(self, formatter):
-        self.formatter = formatter
-
-    def format(self, record):
-        return self.AUXILIARY.sub('', self.formatter.format(record))
 
 
 def _naming(part, build):
@@ -106,15 +80,26 @@ def _naming_workers(run):
     return wrapped
 
 
+def _on_console(run):
+    """Wrap a method that runs loops, so that the console shows how far they are."""
+
+    @functools.wraps(run)
+    def wrapped(self):
+        with self.console.running():
+            return run(self)
+
+    return wrapped
+
+
 class ConsoleRunner(Runner):
-    """Runner that keeps long dumps and auxiliary loss terms out of the console; the log file has them all.
+    """Runner whose console is a :class:`mfdet.engine.console.Console`; the log file has all that mmengine says.
 
     What cannot be built raises :class:`mfdet.errors.InputError` with the part of the config, and so does a loader
     whose workers die, or give nothing for :data:`LOADER_TIMEOUT`.
     """
 
-    train = _naming_workers(Runner.train)
-    test = _naming_workers(Runner.test)
+    train = _on_console(_naming_workers(Runner.train))
+    test = _on_console(_naming_workers(Runner.test))
 
     build_model = _naming('model', Runner.build_model)
     build_train_loop = _naming('train_dataloader or train_cfg', Runner.build_train_loop)
@@ -122,7 +107,6 @@ class ConsoleRunner(Runner):
     build_test_loop = _naming('test_dataloader, test_evaluator or test_cfg', Runner.build_test_loop)
     build_optim_wrapper = _naming('optim_wrapper', Runner.build_optim_wrapper)
     build_param_scheduler = _naming('param_scheduler', Runner.build_param_scheduler)
-    register_hooks = _naming('default_hooks or custom_hooks', Runner.register_hooks)
 
     def setup_env(self, env_cfg):
         """Set up as mmengine does, but tell apart runs of the same second: they would share one logger and its file."""
@@ -133,14 +117,26 @@ class ConsoleRunner(Runner):
             self._timestamp += f'_{before}'
 
     def build_logger(self, *args, **kwargs):
-        """Build mmengine's logger, and make its console short."""
+        """Build mmengine's logger, with a console that a person can follow."""
         logger = super().build_logger(*args, **kwargs)
-        for handler in logger.handlers:
-            if not isinstance(handler, logging.FileHandler):
-                handler.addFilter(_is_readable)
-                handler.setFormatter(_ShortFormatter(handler.formatter))
+        stream = next(handler for handler in logger.handlers if type(handler) is logging.StreamHandler)
+        self.console = Console()
+        self.console.setLevel(stream.level)  # of all processes, but the first, that of errors
+        self.console.filters += stream.filters
+        logger.handlers[logger.handlers.index(stream)] = self.console
         logging.raiseExceptions = False  # no traceback for each line that a full disk does not take
         return logger
+
+    def register_hooks(self, *args, **kwargs):
+        """Register the hooks of the config, and that of the console."""
+        _naming('default_hooks or custom_hooks', super().register_hooks)(*args, **kwargs)
+        if self.rank == 0:
+            self.register_hook(ConsoleHook(self.console), ConsoleHook.PRIORITY)
+
+    def load_checkpoint(self, *args, **kwargs):
+        """Load as mmengine does, without its printing that beside the log."""
+        with contextlib.redirect_stdout(io.StringIO()):
+            return super().load_checkpoint(*args, **kwargs)
 
     @staticmethod
     def build_dataloader(dataloader, *args, **kwargs):

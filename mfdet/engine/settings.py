@@ -160,4 +160,6 @@ class ResumableEarlyStoppingHook(EarlyStoppingHook):
     def after_val_epoch(self, runner, metrics):
         """Count, stop if it is time, and keep the counts for the next checkpoint."""
         super().after_val_epoch(runner, metrics)
+        if runner.train_loop.stop_training:
+            runner.logger.info(f'Stops early: the last {self.wait_count} validations were no better than the best')
         runner.message_hub.update_info(self.KEY, [self.best_score, self.wait_count])

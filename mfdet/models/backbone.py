@@ -1,6 +1,6 @@
 """What the backbones of this project share: their arguments, the loading of weights, and frozen stages."""
 
-from mmengine.logging import print_log
+from mmengine.logging import MMLogger
 from mmengine.model import BaseModule
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -54,7 +54,7 @@ class Backbone(BaseModule):
     def init_weights(self):
         """Load the weights that ``init_cfg`` names, and log it; without it keep those of the constructor."""
         if self.init_cfg and self.init_cfg['type'] == 'Pretrained':
-            print_log(load_backbone(self, self.init_cfg['checkpoint']), logger='current')
+            MMLogger.get_current_instance().info(load_backbone(self, self.init_cfg['checkpoint']))
             self._is_init = True
         else:
             super().init_weights()

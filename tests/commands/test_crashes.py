@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -89,9 +90,9 @@ def test_a_signal_to_the_whole_group_spares_the_loaders_workers(tmp_path):
     options += ['train_dataloader.dataset.length=400']
     line = [sys.executable, 'tools/train.py', SHAPES, '--work-dir', str(tmp_path), '--cfg-options', *options]
     process = subprocess.Popen(line, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
-    for output in process.stdout:
-        if b'Epoch(train)' in output:
-            break
+    while not any('Epoch(train)' in log.read_text() for log in tmp_path.glob('*/*.log')):
+        assert process.poll() is None, process.stderr.read().decode()[-2000:]
+        time.sleep(0.05)
     os.killpg(process.pid, signal.SIGTERM)
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 143, errors.decode()[-2000:]

@@ -70,8 +70,7 @@ def test_own_data_and_released_backbone_weights(tmp_path, capsys):
     output = capsys.readouterr().out
     for noise in ('index created', 'SyncBatchNorm', 'Loads checkpoint', 'd0.loss_cls', 'd3.loss_iou'):
         assert noise not in output
-    line = next(line for line in output.splitlines() if 'Epoch(train)' in line)
-    assert all(f'  {name}: ' in line for name in ('grad_norm', 'loss', 'loss_cls', 'loss_bbox', 'loss_iou'))
+    assert re.search(r'^Epoch 1/1: loss \d+\.\d{3}, lr ', output, re.MULTILINE)
     for pattern in ('*/*.log', '*/vis_data/scalars.json'):
         assert 'd0.loss_cls' in next((tmp_path / 'work').glob(pattern)).read_text()
     assert re.search(r'The backbone 26m starts from the \d+ tensors of .*backbone\.pth; its head left out', output)

@@ -58,6 +58,7 @@ def run(processes, *words):
     output, _ = process.communicate(timeout=300)
     assert process.returncode == 0, output[-3000:]
     assert 'left early' not in output
+    return output
 
 
 def logged(folder):
@@ -108,7 +109,8 @@ def trained(tmp_path_factory):
 def test_two_processes_fine_tune_with_a_frozen_backbone(trained, tmp_path):
     options = [*OPTIONS, 'train_cfg.max_epochs=1', 'train_dataloader.dataset.length=4']
     words = [RETINANET, '--work-dir', tmp_path, '--load-from', trained, '--freeze', 'backbone']
-    run(2, 'tools/train.py', *words, '--cfg-options', *options)
+    output = run(2, 'tools/train.py', *words, '--cfg-options', *options)
+    assert output.count('Training on the CPU in 2 processes for 1 epochs of 1 steps') == output.count('1/1: loss') == 1
     assert len(losses(tmp_path)) == 1
     before, after = (torch.load(path, weights_only=True)['state_dict'] for path in (trained, tmp_path / 'epoch_1.pth'))
     assert before.keys() == after.keys()

@@ -79,7 +79,9 @@ def report_epochs(monkeypatch, epochs):
     """Return the lines and the summary of epochs of steps, each (seconds to wait for its batch, seconds or None)."""
     lines, clock = [], [0.0]
     monkeypatch.setattr(report.time, 'monotonic', lambda: clock[0])
-    logger = SimpleNamespace(info=lines.append, warning=lambda text: lines.append(f'WARNING {text}'))
+    logger = SimpleNamespace(
+        info=lambda text, extra=None: lines.append(text), warning=lambda text: lines.append(f'WARNING {text}')
+    )
     runner = SimpleNamespace(logger=logger, epoch=0, train_dataloader=SimpleNamespace(num_workers=1))
     hook = ReportHook()
     hook.before_train(runner)

@@ -57,7 +57,7 @@ def train(folder, iterations):
         samples = []
         while process.poll() is None:
             time.sleep(0.5)
-            if 'Epoch(train)' in log.read_text(errors='replace'):
+            if any('Epoch(train)' in path.read_text() for path in Path(folder).glob('*/*.log')):
                 samples.append(resident(process.pid))
     if process.returncode:
         raise InputError(f'the training failed: {log.read_text()[-500:]}')
