@@ -1,13 +1,14 @@
-# `make demo` and `make test` set everything up by themselves in .venv.
+# `make demo` and `make test` set everything up by themselves in .venv, `make docs` in .venv-docs.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+DOCS := .venv-docs
 STAMP := $(VENV)/.installed
 DEMO := configs/shapes/retinanet_mf26m.py
 # Steps of demo and tests are so small that a second thread gains nothing, and waits badly where other programs run.
 demo test: export OMP_NUM_THREADS := 1
 
-.PHONY: setup demo test lint clean
+.PHONY: setup demo test lint docs docs-setup clean
 
 setup: $(STAMP)
 
@@ -42,5 +43,16 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
+docs-setup: $(DOCS)/.installed
+
+$(DOCS)/.installed: docs/requirements.txt
+	$(PYTHON) -m venv $(DOCS)
+	$(DOCS)/bin/python -m pip install --quiet -r docs/requirements.txt
+	@touch $@
+
+docs: $(DOCS)/.installed
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict
+	@echo 'Open site/index.html.'
+
 clean:
-	rm -rf $(VENV) *.egg-info .pytest_cache .ruff_cache demo work_dirs/demo
+	rm -rf site $(DOCS) $(VENV) *.egg-info .pytest_cache .ruff_cache demo work_dirs/demo

@@ -14,6 +14,7 @@ TRAIN = [
     'pycocotools>=2.0.7',
     'scipy>=1.10',
     'matplotlib>=3.7',
+    'rich>=13',
     'safetensors>=0.4',
 ]
 # The configs in the root of a clone are installed as data below the package, where mfdet/engine/find_config.py looks.

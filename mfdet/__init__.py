@@ -5,9 +5,15 @@ can be imported later where mmcv has no compiled operators (see :mod:`mfdet.comp
 """
 
 import importlib
+from typing import TYPE_CHECKING
 
 from mfdet import compat
 
+if TYPE_CHECKING:  # for editors, and for the pages of the documentation
+    from mfdet.api import TrainingRun, evaluate, export, train
+    from mfdet.detector import load_detector
+
+__all__ = ['TrainingRun', 'evaluate', 'export', 'load_detector', 'train']
 __version__ = '0.1.0'
 
 compat.install()

@@ -118,8 +118,9 @@ def test_a_terminal_that_goes_away_does_not_end_the_run(monkeypatch):
     monkeypatch.setattr(console, 'FRAME', 0)
     master, slave = pty.openpty()
     monkeypatch.setenv('TERM', 'xterm')
-    with contextlib.suppress(OSError), open(slave, 'w') as stream:
-        monkeypatch.setattr(sys, 'stdout', stream)
+    stream = open(slave, 'w')  # noqa: SIM115
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, 'stdout', stream)
         handler = Console()
         with handler.running():
             handler.begin('Epoch 1/1', 3)
@@ -127,7 +128,10 @@ def test_a_terminal_that_goes_away_does_not_end_the_run(monkeypatch):
             handler.step(1, lambda: 'lost')
             handler.say('lost')
             assert handler.progress is None
-        monkeypatch.undo()
+            patch.setattr(console.logging, 'raiseExceptions', False)  # as ConsoleRunner does
+            handler.say('lost too')
+    with contextlib.suppress(OSError):
+        stream.close()
 
 
 @pytest.mark.parametrize('levels', [('INFO', True), ('WARNING', False)])
@@ -165,6 +169,19 @@ def test_the_time_left_counts_the_validations_to_come():
     counts = [ConsoleHook._validations_left(runner(*case)) for case in ((0, 5), (4, 5), (5, 5), (11, 5), (0, 1))]
     assert counts == [3, 3, 2, 1, 12]
     assert ConsoleHook._validations_left(runner(0, 1, val_loop=False)) == 0
+
+
+def test_on_a_gpu_a_line_has_its_memory(monkeypatch):
+    monkeypatch.setattr(console.torch.cuda, 'is_available', lambda: True)
+    monkeypatch.setattr(console.torch.cuda, 'max_memory_allocated', lambda: 3.5 * 2**30)
+    losses = SimpleNamespace(mean={50: 1.25}.get)
+    runner = SimpleNamespace(
+        message_hub=SimpleNamespace(get_scalar={'train/loss': losses}.get, get_info=dict(eta=90.0).get),
+        optim_wrapper=SimpleNamespace(get_lr=lambda: dict(base_lr=[1e-3], lr=[1e-4])),
+        val_loop=None,
+    )
+    words = ConsoleHook(None)._of_training(runner, 50)
+    assert words == 'loss 1.250, lr 1.0e-03, 0:01:30 left, 3.5 GiB of GPU memory'
 
 
 def test_metrics_in_words():
