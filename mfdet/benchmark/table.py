@@ -127,7 +127,7 @@ def row_of(entry, shape=None):
     return row
 
 
-def measure_table(names, shape, runs, latency, threads, repeats, progress=print):
+def measure_table(names, shape, runs, latency, threads, repeats, clock='wall', progress=print):
     """Make the table.
 
     Args:
@@ -135,7 +135,7 @@ def measure_table(names, shape, runs, latency, threads, repeats, progress=print)
         shape: (height, width) to measure at; None for the published size of each.
         runs: work directories of one's own runs.
         latency: runtimes to time those that have a config with; empty for no timing.
-        threads, repeats: of the timing, see :func:`mfdet.benchmark.timing.by_turns`.
+        threads, repeats, clock: of the timing, see :func:`mfdet.benchmark.timing.by_turns`.
         progress: called with a sentence before each longer step.
 
     Returns:
@@ -154,7 +154,7 @@ def measure_table(names, shape, runs, latency, threads, repeats, progress=print)
             configs = by_shape.setdefault(tuple(shape or entry.shape), {})
             configs[entry.name] = f'configs/{entry.config}.py'
         for size, configs in by_shape.items():
-            timed += measure_detectors(configs, size, latency, threads, repeats, progress)[0]
+            timed += measure_detectors(configs, size, latency, threads, repeats, clock, progress)[0]
         for row in rows:
             found = [time for time in timed if time['model'] == row['detector']]
             if found:
