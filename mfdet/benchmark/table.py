@@ -149,16 +149,11 @@ def measure_table(names, shape, runs, latency, threads, repeats, clock='wall', p
     rows = [row_of(entry, shape) for entry in entries]
     columns = COLUMNS
     if latency:
-        timed, by_shape = [], {}
-        for entry in filter(lambda entry: entry.config, entries):
-            configs = by_shape.setdefault(tuple(shape or entry.shape), {})
-            configs[entry.name] = f'configs/{entry.config}.py'
-        for size, configs in by_shape.items():
-            timed += measure_detectors(configs, size, latency, threads, repeats, clock, progress)[0]
-        for row in rows:
-            found = [time for time in timed if time['model'] == row['detector']]
-            if found:
-                best = min(found, key=lambda time: time['ms'])
+        for entry, row in zip(entries, rows, strict=True):
+            if entry.config:  # one after the other: all at once do not fit into memory
+                configs, size = {entry.name: entry.config}, tuple(shape or entry.shape)
+                timed, _ = measure_detectors(configs, size, latency, threads, repeats, clock, progress)
+                best = min(timed, key=lambda time: time['ms'])
                 row['ms'], row['runtime'] = best['ms'], best['runtime']
         columns += LATENCY
     sources = list(dict.fromkeys(row['source'] for row in rows))
