@@ -30,7 +30,7 @@ def functions_of(name, backbone, size, chosen, folder, threads):
     return found | runtimes.functions_of(name, backbone, runtimes.LastMap, inputs, chosen, folder, threads)
 
 
-def measure_latency(names, sizes, chosen, threads, repeats, reference, progress=print):
+def measure_latency(names, sizes, chosen, threads, repeats, reference, clock='wall', progress=print):
     """Time backbones at several square sizes.
 
     Args:
@@ -40,13 +40,14 @@ def measure_latency(names, sizes, chosen, threads, repeats, reference, progress=
         threads: CPU threads.
         repeats: timed runs of each.
         reference: the model whose best runtime the ratios are to.
+        clock: name of :data:`mfdet.benchmark.timing.CLOCKS`.
         progress: called with a line now and then.
 
     Returns:
         Rows with the keys of :data:`COLUMNS`, and notes on what was left out and on the limit.
     """
     torch.set_num_threads(threads)
-    rate = multiply_adds_per_second()
+    rate = multiply_adds_per_second(clock=clock)
     notes = [f'Limit: the multiply-adds at {rate / 1e9:.1f} G/s, which a product of large matrices has.']
     backbones, rows = {name: build_backbone(name) for name in names}, []
     with tempfile.TemporaryDirectory() as folder:
@@ -56,31 +57,40 @@ def measure_latency(names, sizes, chosen, threads, repeats, reference, progress=
                 progress(f'{size} px: preparing {name}')
                 for runtime, function in functions_of(name, backbone, size, chosen, folder, threads).items():
                     functions[name, runtime] = function
-            seconds = by_turns(functions, repeats)
+            seconds = by_turns(functions, repeats, clock=clock)
             fastest = {name: min(seconds[key] for key in seconds if key[0] == name) for name in backbones}
+            limits = {
+                name: count_complexity(copy.deepcopy(backbone), (size, size)).madds / rate
+                for name, backbone in backbones.items()
+            }
             for (name, runtime), spent in seconds.items():
-                limit = count_complexity(copy.deepcopy(backbones[name]), (size, size)).madds / rate
                 row = {
                     'model': name,
                     'size': size,
                     'runtime': runtime,
                     'ms': 1e3 * spent,
-                    'of the limit': limit / spent,
+                    'of the limit': limits[name] / spent,
                 }
                 row['ratio'] = spent / fastest[reference] if reference in fastest else None
                 rows.append(row)
     return rows, notes
 
 
-def plot_latency(rows, reference, path):
-    """Draw the best latency of each model over the size, and below it the ratio to the reference; write a PNG file."""
-    from matplotlib.figure import Figure
-
+def best_times(rows):
+    """Return the time of each model's best runtime: model to a dict of size to milliseconds."""
     best = {}
     for row in rows:
         if row['runtime'] != 'straightforward':
             curve = best.setdefault(row['model'], {})
             curve[row['size']] = min(row['ms'], curve.get(row['size'], row['ms']))
+    return best
+
+
+def plot_latency(rows, reference, path):
+    """Draw the best latency of each model over the size, and below it the ratio to the reference; write a PNG file."""
+    from matplotlib.figure import Figure
+
+    best = best_times(rows)
     figure = Figure(figsize=(7, 7))
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
     for name, curve in best.items():

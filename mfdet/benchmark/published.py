@@ -1,4 +1,4 @@
-"""What authors publish of their detectors on COCO val2017, each figure with its source.
+"""What authors publish of their detectors on COCO val2017 and classifiers on ImageNet, each figure with its source.
 
 Multiply-adds are given as such: where a source counts FLOPs, two of them are one multiply-add, and ``flops`` keeps the
 published number. Sizes differ, and with them cost and AP: 800×1333 has 2.6 times the pixels of 640×640.
@@ -34,11 +34,29 @@ class Published:
     note: str = ''
 
 
+@dataclasses.dataclass(frozen=True)
+class PublishedClassifier:
+    """A backbone's classifier as its authors publish it.
+
+    Attributes:
+        name: of the backbone, as in :data:`mfdet.benchmark.peers.BACKBONES`.
+        top1: accuracy on ImageNet's validation images, in percent, of one crop.
+        source: where it stands.
+        size: side of that crop in pixels.
+    """
+
+    name: str
+    top1: float
+    source: str
+    size: int = 224
+
+
 COCO = (800, 1333)
 MOBILE_FORMER = 'Mobile-Former, Chen et al., CVPR 2022 (arXiv 2108.05895), Table '
 PVT = 'PVT, Wang et al., ICCV 2021 (arXiv 2102.12122), Table 3'
 DETR = 'DETR, Carion et al., ECCV 2020 (arXiv 2005.12872), Table 1'
-MOBILEVIT = 'MobileViT, Mehta and Rastegari, ICLR 2022 (arXiv 2110.02178), Table 1'
+MOBILEVIT_PAPER = 'MobileViT, Mehta and Rastegari, ICLR 2022 (arXiv 2110.02178)'
+MOBILEVIT = f'{MOBILEVIT_PAPER}, Table 1'
 MOBILENET_V4 = 'MobileNetV4, Qin et al., ECCV 2024 (arXiv 2404.10518), Table 7'
 O365 = 'pre-trained on Objects365'
 TWO = 'that its source counts two FLOPs for a multiply-add is judged by the size of the number'
@@ -139,4 +157,29 @@ DETECTORS = (
     ),
     Published('RetinaNet (separable), MobileNetV4-Conv-M', 32.6, (384, 384), MOBILENET_V4, 9.79, 5.06),
     Published('RetinaNet (separable), MobileNetV4-Hybrid-M', 34.0, (384, 384), MOBILENET_V4, 11.15, 5.62),
+)
+
+TORCHVISION = of_github('pytorch/vision')
+CLASSIFIERS = (
+    *(
+        PublishedClassifier(f'Mobile-Former-{arch}', top1, of_github('AAboys/MobileFormer'))
+        for arch, top1 in (
+            ('26M', 64.0),
+            ('52M', 68.7),
+            ('96M', 72.8),
+            ('151M', 75.2),
+            ('214M', 76.7),
+            ('294M', 77.9),
+            ('508M', 79.3),
+        )
+    ),
+    PublishedClassifier('ShuffleNetV2', 69.4, 'ShuffleNet V2, Ma et al., ECCV 2018 (arXiv 1807.11164), Table 8'),
+    PublishedClassifier('MobileNetV2', 72.0, 'MobileNetV2, Sandler et al., CVPR 2018 (arXiv 1801.04381), Table 4'),
+    PublishedClassifier('MobileNetV3-Large', 75.2, 'MobileNetV3, Howard et al., ICCV 2019 (arXiv 1905.02244), Table 3'),
+    PublishedClassifier('ResNet-18', 69.8, f'{TORCHVISION}, ResNet18_Weights.IMAGENET1K_V1'),
+    PublishedClassifier('ResNet-50', 76.1, f'{TORCHVISION}, ResNet50_Weights.IMAGENET1K_V1'),
+    *(
+        PublishedClassifier(f'MobileViT-{arch}', top1, f'{MOBILEVIT_PAPER}, section 4.1', 256)
+        for arch, top1 in (('XXS', 69.0), ('XS', 74.8), ('S', 78.4))
+    ),
 )

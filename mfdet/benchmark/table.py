@@ -127,7 +127,7 @@ def row_of(entry, shape=None):
     return row
 
 
-def measure_table(names, shape, runs, latency, threads, repeats, progress=print):
+def measure_table(names, shape, runs, latency, threads, repeats, clock='wall', progress=print):
     """Make the table.
 
     Args:
@@ -135,7 +135,7 @@ def measure_table(names, shape, runs, latency, threads, repeats, progress=print)
         shape: (height, width) to measure at; None for the published size of each.
         runs: work directories of one's own runs.
         latency: runtimes to time those that have a config with; empty for no timing.
-        threads, repeats: of the timing, see :func:`mfdet.benchmark.timing.by_turns`.
+        threads, repeats, clock: of the timing, see :func:`mfdet.benchmark.timing.by_turns`.
         progress: called with a sentence before each longer step.
 
     Returns:
@@ -149,16 +149,11 @@ def measure_table(names, shape, runs, latency, threads, repeats, progress=print)
     rows = [row_of(entry, shape) for entry in entries]
     columns = COLUMNS
     if latency:
-        timed, by_shape = [], {}
-        for entry in filter(lambda entry: entry.config, entries):
-            configs = by_shape.setdefault(tuple(shape or entry.shape), {})
-            configs[entry.name] = f'configs/{entry.config}.py'
-        for size, configs in by_shape.items():
-            timed += measure_detectors(configs, size, latency, threads, repeats, progress)[0]
-        for row in rows:
-            found = [time for time in timed if time['model'] == row['detector']]
-            if found:
-                best = min(found, key=lambda time: time['ms'])
+        for entry, row in zip(entries, rows, strict=True):
+            if entry.config:  # one after the other: all at once do not fit into memory
+                configs, size = {entry.name: entry.config}, tuple(shape or entry.shape)
+                timed, _ = measure_detectors(configs, size, latency, threads, repeats, clock, progress)
+                best = min(timed, key=lambda time: time['ms'])
                 row['ms'], row['runtime'] = best['ms'], best['runtime']
         columns += LATENCY
     sources = list(dict.fromkeys(row['source'] for row in rows))

@@ -12,36 +12,42 @@ import torch
 
 from mfdet.files import replacing
 
+CLOCKS = {
+    'wall': time.perf_counter,
+    'cpu': time.process_time,  # of all threads of the process: where other programs run, it leaves out their turns
+}
 PACKAGES = ('torch', 'onnxruntime', 'openvino', 'onedl-mmdetection', 'onedl-mmcv', 'pycocotools', 'faster-coco-eval')
 
 
-def by_turns(functions, repeats=15, warmup=3):
+def by_turns(functions, repeats=15, warmup=3, clock='wall'):
     """Time functions by turns, so that what else the machine does meets them all alike.
 
     Args:
         functions: name to function without arguments.
         repeats: timed calls of each.
         warmup: untimed calls of each before.
+        clock: name of :data:`CLOCKS`.
 
     Returns:
         dict of name to the median of its times in seconds.
     """
+    now = CLOCKS[clock]
     for function in functions.values():
         for _ in range(warmup):
             function()
     seconds = {name: [] for name in functions}
     for _ in range(repeats):
         for name, function in functions.items():
-            start = time.perf_counter()
+            start = now()
             function()
-            seconds[name].append(time.perf_counter() - start)
+            seconds[name].append(now() - start)
     return {name: statistics.median(times) for name, times in seconds.items()}
 
 
-def multiply_adds_per_second(size=1024, repeats=15):
+def multiply_adds_per_second(size=1024, repeats=15, clock='wall'):
     """Measure the rate of float32 multiply-adds of a product of two (size, size) matrices on torch's threads."""
     a, b = torch.rand(2, size, size)
-    return size**3 / by_turns({'product': lambda: a @ b}, repeats)['product']
+    return size**3 / by_turns({'product': lambda: a @ b}, repeats, clock=clock)['product']
 
 
 def processor():

@@ -104,7 +104,7 @@ def measure_training(configs, size, batch_size, threads, repeats, progress=print
     """Time training steps of detectors by turns.
 
     Args:
-        configs: name to config file, or names of :data:`mfdet.benchmark.detectors.PEERS`.
+        configs: name to config, see :func:`mfdet.benchmark.detectors.build_detector`.
         size: side of the square images in pixels.
         batch_size: images of a step.
         threads: CPU threads; the data are loaded by the same process.

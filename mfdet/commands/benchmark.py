@@ -15,13 +15,13 @@ from mfdet.runtime.detector import check_threads
 EXAMPLE = """examples:
   %(prog)s latency --sizes 224 512 800
   %(prog)s detectors --runtimes onnxruntime openvino
-  %(prog)s train --models configs/retinanet_mf151m.py RetinaNet-R18 --size 320
+  %(prog)s train --models retinanet_mf151m peers/retinanet_r18 --size 320
   %(prog)s eval --images 5000
   %(prog)s loading --data-root imagenet --workers 0 4 8
   %(prog)s table --ap work_dirs/retinanet_mf151m
   %(prog)s ablations
   %(prog)s ablations --train configs/shapes/e2e_mf26m.py --epochs 4 --seeds 0 1 2 --rows e2e e2e-1-scale"""
-DETECTORS = ('configs/retinanet_mf508m.py', 'configs/e2e_mf508m.py', 'RetinaNet-R18', 'RetinaNet-R50', 'DETR-R50')
+DETECTORS = ('retinanet_mf508m', 'e2e_mf508m', 'peers/retinanet_r18', 'peers/retinanet_r50', 'peers/detr_r50')
 
 
 def build_parser():
@@ -35,6 +35,12 @@ def build_parser():
     shared.add_argument('--repeats', type=int, default=15, help='timed runs, of which the median counts (default: 15)')
     runtimes = argparse.ArgumentParser(add_help=False)
     runtimes.add_argument(
+        '--clock',
+        default='wall',
+        choices=('wall', 'cpu'),
+        help='cpu: the processor time of this process, for a machine that does other work as well (default: wall)',
+    )
+    runtimes.add_argument(
         '--runtimes',
         nargs='+',
         default=['eager', 'onnxruntime', 'openvino'],
@@ -45,20 +51,24 @@ def build_parser():
     latency.add_argument('--models', nargs='+', metavar='NAME', help='backbones (default: all)')
     latency.add_argument('--sizes', nargs='+', type=int, default=[224, 384, 512, 800], help='sides in pixels')
     latency.add_argument('--reference', default='MobileNetV3-Large', help='model that ratios are to')
+    latency.add_argument(
+        '--equal-accuracy',
+        type=float,
+        default=1.2,
+        metavar='P',
+        help='put each Mobile-Former beside peers whose published top-1 is within P points (default: 1.2)',
+    )
     limit = add('limit', parents=[shared], help="multiply-adds over the machine's rate")
     limit.add_argument('--models', nargs='+', metavar='NAME', help='backbones (default: all)')
     limit.add_argument('--sizes', nargs='+', type=int, default=[224, 384, 512, 800], help='sides in pixels')
-    detectors = add('detectors', parents=[shared, runtimes], help="whole detectors, beside mmdet's")
-    detectors.add_argument(
-        '--models', nargs='+', default=DETECTORS, metavar='M', help='config files, or RetinaNet-R18, ...'
-    )
+    detectors = add('detectors', parents=[shared, runtimes], help='whole detectors')
+    configs = 'config files, or names of shipped ones such as peers/detr_r50'
+    detectors.add_argument('--models', nargs='+', default=DETECTORS, metavar='CONFIG', help=configs)
     detectors.add_argument(
         '--shape', type=int, nargs=2, default=(800, 1333), metavar=('H', 'W'), help='image in pixels'
     )
     train = add('train', parents=[shared], help='training steps')
-    train.add_argument(
-        '--models', nargs='+', default=DETECTORS, metavar='M', help='config files, or RetinaNet-R18, ...'
-    )
+    train.add_argument('--models', nargs='+', default=DETECTORS, metavar='CONFIG', help=configs)
     train.add_argument('--size', type=int, default=320, help='side of the images in pixels (default: 320)')
     train.add_argument('--batch-size', type=int, default=4, help='images of a step (default: 4)')
     evaluation = add('eval', parents=[shared], help='evaluators of COCO metrics')
@@ -136,22 +146,37 @@ def check_options(args):
         from mfdet.benchmark.runtimes import check_runtimes
 
         check_runtimes(args.runtimes)
+    if not getattr(args, 'equal_accuracy', 0) >= 0:
+        raise InputError(f'--equal-accuracy must be 0 or more points, got {args.equal_accuracy}')
     if args.kind == 'loading' and min(args.workers) < 0:
         raise InputError(f'--workers must be 0 or more, got {min(args.workers)}')
     if args.kind == 'ablations':
         check_ablations(args)
     if args.kind in ('detectors', 'train'):
-        from mfdet.benchmark.detectors import PEERS
-
-        for name in args.models:
-            if name not in PEERS and not os.path.isfile(name):
-                raise InputError(f'--models {name}: is neither a config file nor one of {", ".join(PEERS)}')
+        named_configs(args.models)
+    if getattr(args, 'clock', 'wall') == 'cpu' and args.threads > 1:
+        raise InputError('--clock cpu adds up the time of all threads; it goes with --threads 1')
     if args.kind in ('latency', 'limit'):
         from mfdet.benchmark.peers import BACKBONES
 
         for name in args.models or []:
             if name not in BACKBONES:
                 raise InputError(f'--models {name}: the backbones are {", ".join(BACKBONES)}')
+
+
+def named_configs(names):
+    """Return the configs of a command line by the names they get in tables.
+
+    Raises:
+        InputError: there is none of a name, or two would get the same.
+    """
+    from mfdet.engine.find_config import find_config
+
+    paths = list(dict.fromkeys(find_config(name) for name in names))
+    configs = {os.path.splitext(os.path.basename(path))[0]: path for path in paths}
+    if len(configs) < len(paths):
+        raise InputError(f'--models: two files are called alike in {" ".join(names)}; time them one after the other')
+    return configs
 
 
 def run(args):
@@ -163,15 +188,20 @@ def run(args):
         names = args.models or list(BACKBONES)
         if args.kind == 'limit':
             return limit.COLUMNS, *limit.measure_limit(names, args.sizes, args.threads, args.repeats)
-        measured = latency.measure_latency(names, args.sizes, args.runtimes, args.threads, args.repeats, args.reference)
-        latency.plot_latency(measured[0], args.reference, os.path.join(args.out, 'latency.png'))
-        return latency.COLUMNS, *measured
+        from mfdet.benchmark.equal_accuracy import notes_of, plot_equal_accuracy
+
+        rows, notes = latency.measure_latency(
+            names, args.sizes, args.runtimes, args.threads, args.repeats, args.reference, args.clock
+        )
+        latency.plot_latency(rows, args.reference, os.path.join(args.out, 'latency.png'))
+        plot_equal_accuracy(rows, args.equal_accuracy, os.path.join(args.out, 'equal_accuracy.png'))
+        return latency.COLUMNS, rows, [*notes, *notes_of(rows, args.equal_accuracy)]
     if args.kind == 'table':
         from mfdet.benchmark import table
 
         runtimes = args.runtimes if args.latency else []
         columns, rows, notes = table.measure_table(
-            args.models, args.shape, args.ap, runtimes, args.threads, args.repeats
+            args.models, args.shape, args.ap, runtimes, args.threads, args.repeats, args.clock
         )
         table.plot_table(rows, os.path.join(args.out, 'table.png'), f'{args.threads} CPU thread(s), best runtime')
         return columns, rows, notes
@@ -188,9 +218,7 @@ def run(args):
         data = args.data_root, tuple(args.shape), args.images, args.batch_size
         measured = loading.measure_loading(load_config(args.config), *data, args.workers, args.threads, args.repeats)
         return loading.COLUMNS, *measured
-    configs = {
-        os.path.splitext(os.path.basename(name))[0] if os.path.isfile(name) else name: name for name in args.models
-    }
+    configs = named_configs(args.models)
     if args.kind == 'train':
         from mfdet.benchmark import training
 
@@ -199,7 +227,8 @@ def run(args):
     from mfdet.benchmark import detectors
 
     shape = tuple(args.shape)
-    return detectors.COLUMNS, *detectors.measure_detectors(configs, shape, args.runtimes, args.threads, args.repeats)
+    timing = args.threads, args.repeats, args.clock
+    return detectors.COLUMNS, *detectors.measure_detectors(configs, shape, args.runtimes, *timing)
 
 
 def run_ablations(args):

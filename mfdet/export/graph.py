@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from mmcv.ops import nms
 from mmdet.models.dense_heads import RetinaHead
-from mmdet.models.detectors import SingleStageDetector
+from mmdet.models.detectors import DETR, SingleStageDetector
 from mmdet.structures.bbox import bbox_cxcywh_to_xyxy
 from torch import nn
 
@@ -90,7 +90,31 @@ class DetectorGraph(nn.Module):
         return self.detect(images, valid, extent)
 
 
-class E2EGraph(DetectorGraph):
+class QueryGraph(DetectorGraph):
+    """A detector that finds one object with each query, without non-maximum suppression."""
+
+    def best(self, scores, boxes, extent):
+        """Return the best detections.
+
+        Args:
+            scores: (B, M, K) of M queries and K classes.
+            boxes: (B, M, 4) cxcywh, relative to the image.
+            extent: (B, 1, 4), see :meth:`DetectorGraph.forward`.
+        """
+        head = self.model.bbox_head
+        count = head.test_cfg.get('max_per_img', scores.shape[1])
+        if head.loss_cls.use_sigmoid:  # as in mmdet, a query may be found as several classes
+            scores, best = scores.flatten(1).topk(count)
+            labels, best = best % head.num_classes, best // head.num_classes
+        else:
+            scores, labels = scores.max(-1)
+            scores, best = scores.topk(count)
+            labels = labels.gather(1, best)
+        boxes = bbox_cxcywh_to_xyxy(boxes.gather(1, best[..., None].expand(-1, -1, 4))) * extent
+        return boxes.clamp(min=0).minimum(extent), scores, labels
+
+
+class E2EGraph(QueryGraph):
     """:class:`mfdet.models.E2EMobileFormer`: the queries with the best scores."""
 
     def detect(self, images, valid, extent):
@@ -99,16 +123,25 @@ class E2EGraph(DetectorGraph):
         feats = self.model.backbone(images, valid=valid)
         head = self.model.bbox_head
         logits, boxes = head(feats, valid[..., ::stride, ::stride])
-        scores, count = head.scores(logits[0]), head.test_cfg['max_per_img']
-        if head.loss_cls.use_sigmoid:  # as in mmdet, a query may be found as several classes
-            scores, best = scores.flatten(1).topk(count)
-            labels, best = best % head.num_classes, best // head.num_classes
-        else:
-            scores, labels = scores.max(-1)
-            scores, best = scores.topk(count)
-            labels = labels.gather(1, best)
-        boxes = bbox_cxcywh_to_xyxy(boxes[0].gather(1, best[..., None].expand(-1, -1, 4))) * extent
-        return boxes.clamp(min=0).minimum(extent), scores, labels
+        return self.best(head.scores(logits[0]), boxes[0], extent)
+
+
+class DETRGraph(QueryGraph):
+    """mmdet's DETR, with the padding of any batch masked."""
+
+    def detect(self, images, valid, extent):
+        """See :meth:`DetectorGraph.forward`; valid is bool (B, 1, H, W), extent (B, 1, 4)."""
+        model, head = self.model, self.model.bbox_head
+        feat = model.extract_feat(images)[-1]
+        padding = ~F.interpolate(valid.to(feat.dtype), size=feat.shape[-2:]).bool()[:, 0]  # nearest, as in mmdet
+        position = model.positional_encoding(padding).flatten(2).transpose(1, 2)  # (B, H'·W', C)
+        padding = padding.flatten(1)
+        memory = model.forward_encoder(feat.flatten(2).transpose(1, 2), padding, position)['memory']
+        queries, _ = model.pre_decoder(memory)
+        hidden = model.forward_decoder(**queries, memory_mask=padding, memory_pos=position)['hidden_states']
+        logits, boxes = head(hidden[-1:])
+        scores = logits[0].sigmoid() if head.loss_cls.use_sigmoid else logits[0].softmax(-1)[..., :-1]
+        return self.best(scores, boxes[0], extent)
 
 
 class AnchorGraph(DetectorGraph):
@@ -211,11 +244,13 @@ def build_graph(model, normalized=True):
     """
     if isinstance(model, E2EMobileFormer):
         return E2EGraph(model, normalized)
+    if type(model) is DETR:  # those derived of it differ in the decoder
+        return DETRGraph(model, normalized)
     if isinstance(model, SingleStageDetector) and type(model.bbox_head) in AnchorGraph.heads:
         return AnchorGraph(model, normalized)
     if isinstance(model, Classifier):
         return ClassifierGraph(model)
     head = f' with {type(model.bbox_head).__name__}' if hasattr(model, 'bbox_head') else ''
     raise InputError(
-        f'{type(model).__name__}{head} cannot be exported; RetinaNet, SSD, E2EMobileFormer and the classifiers can'
+        f'{type(model).__name__}{head} cannot be exported; RetinaNet, SSD, DETR, E2EMobileFormer and classifiers can'
     )

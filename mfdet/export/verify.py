@@ -29,7 +29,8 @@ def predict(model, images, sizes):
         images: float32 array (B, 3, H, W), normalised and padded.
         sizes: (B, 2) heights and widths.
     """
-    samples = [DetDataSample(metainfo=dict(img_shape=tuple(map(int, size)), scale_factor=(1.0, 1.0))) for size in sizes]
+    common = dict(scale_factor=(1.0, 1.0), batch_input_shape=images.shape[2:])
+    samples = [DetDataSample(metainfo=dict(common, img_shape=tuple(map(int, size)))) for size in sizes]
     with torch.no_grad():
         found = model.predict(torch.from_numpy(images), samples, rescale=False)
     found = [sample.pred_instances for sample in found]

@@ -1,6 +1,7 @@
 """tools/benchmark.py: small runs of everything it measures, so that none of it rots."""
 
 import json
+import time
 
 import numpy as np
 import pytest
@@ -22,6 +23,13 @@ def test_functions_are_called_by_turns():
     assert ''.join(calls) == 'aabb' + 'ababab'
     assert set(medians) == {'a', 'b'}
     assert min(medians.values()) >= 0
+
+
+def test_processor_time_leaves_out_what_others_take():
+    functions = {'busy': lambda: sum(range(1_000_000)), 'waits': lambda: time.sleep(0.02)}
+    wall, cpu = (by_turns(functions, repeats=3, warmup=0, clock=clock) for clock in ('wall', 'cpu'))
+    assert wall['waits'] >= 0.02 > 4 * cpu['waits']
+    assert cpu['busy'] > cpu['waits']
 
 
 def test_a_table_shows_what_is_missing():
@@ -66,9 +74,10 @@ def test_limit(tmp_path):
 
 
 def test_detectors(tmp_path):
-    options = ['--models', 'configs/cpu/e2e_mf26m.py', '--shape', 64, 96, '--runtimes', 'eager']
-    code, report = run(tmp_path, 'detectors', *options)
+    options = ['--models', 'configs/cpu/e2e_mf26m.py', 'peers/detr_r50', '--shape', 64, 96, '--runtimes', 'eager']
+    code, report = run(tmp_path, 'detectors', *options, '--clock', 'cpu')
     assert code == 0
+    assert [row['model'] for row in report['rows']] == ['e2e_mf26m', 'detr_r50']
     assert report['rows'][0]['ratio'] == 1
 
 
@@ -121,7 +130,10 @@ def test_readers_give_images_alike(tmp_path):
         (['latency', '--sizes', '100'], '--sizes must be multiples of 32'),
         (['latency', '--runtimes', 'tflite'], "--runtimes: there is no 'tflite'"),
         (['latency', '--models', 'VGG'], '--models VGG: the backbones are Mobile-Former-508M'),
-        (['train', '--models', 'nowhere.py'], '--models nowhere.py: is neither a config file nor one of RetinaNet-R18'),
+        (['latency', '--equal-accuracy', '-1'], '--equal-accuracy must be 0 or more points, got -1.0'),
+        (['table', '--clock', 'cpu', '--threads', '2'], '--clock cpu adds up the time of all threads'),
+        (['train', '--models', 'nowhere.py'], 'nowhere.py: no such config file'),
+        (['detectors', '--models', 'cpu/detr_r50', 'peers/detr_r50'], 'two files are called alike in cpu/detr_r50'),
         (['eval', '--repeats', '0'], '--repeats must be at least 1'),
         (['loading', '--workers', '-1'], '--workers must be 0 or more, got -1'),
         (['loading', '--data-root', 'nowhere'], 'nowhere/train/: no such folder of class folders'),

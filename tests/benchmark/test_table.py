@@ -70,6 +70,17 @@ def test_table_with_a_run_of_ones_own(tmp_path, capsys):
     assert (tmp_path / 'out' / 'table.png').stat().st_size > 0
 
 
+def test_latency_of_those_with_a_config(tmp_path):
+    names = ['SSDLite, MobileViT-XXS', 'YOLO11n']
+    options = ['--latency', '--runtimes', 'eager', '--clock', 'cpu', '--repeats', '1', '--shape', '64', '64']
+    assert benchmark.main(['table', '--models', *names, *options, '--out', str(tmp_path)]) == 0
+    ours, other = json.loads((tmp_path / 'table.json').read_text())['rows']
+    assert ours['ms'] > 0
+    assert ours['runtime'] == 'eager'
+    assert 'ms' not in other
+    assert (tmp_path / 'table.png').stat().st_size > 0
+
+
 @pytest.mark.parametrize(
     ('args', 'message'),
     [

@@ -13,6 +13,7 @@ from mfdet.engine.config import load_config
 from tests.helpers.head_inputs import make_samples
 
 CONFIGS = Path(__file__).parents[2] / 'configs' / 'peers'
+SMALL = sorted(path.stem for path in CONFIGS.parent.glob('small/retinanet_*.py') if 'finetune' not in path.stem)
 # Published parameters in millions: RetinaNets in Table 3 of PVT (Wang et al., ICCV 2021), DETR in Table 2 of its paper.
 # The backbones of the first two are checked in tests/models/test_staged.py; nobody's whole detector is at hand.
 PARAMS = {
@@ -36,7 +37,22 @@ def test_size_is_the_published_one_within_a_hundredth(capsys, name, params):
     assert json.loads(capsys.readouterr().out)['params'] / 1e6 == pytest.approx(params, rel=0.01)
 
 
-@pytest.mark.parametrize('name', PARAMS)
+@pytest.mark.parametrize('name', SMALL)
+def test_small_ones_differ_in_the_backbone_alone(name):
+    config, first = (load_config(f'small/{other}').to_dict() for other in (name, 'retinanet_mf151m'))
+    backbone = MODELS.build(config['model'].pop('backbone'))
+    backbone.eval()
+    with torch.no_grad():
+        channels = [feature.shape[1] for feature in backbone(torch.randn(1, 3, 64, 64))]
+    assert config['model']['neck'].pop('in_channels') == channels
+    first['model'].pop('backbone')
+    first['model']['neck'].pop('in_channels')
+    if name.startswith('retinanet_mobilevit'):  # its released weights are for other colours
+        first['model']['data_preprocessor'].update(mean=[0.0] * 3, std=[255.0] * 3, bgr_to_rgb=False)
+    assert config == first
+
+
+@pytest.mark.parametrize('name', [*PARAMS, *(f'../small/{name}' for name in SMALL)])
 def test_it_trains_a_step_and_predicts(name):
     torch.manual_seed(0)
     init_default_scope('mmdet')
