@@ -9,6 +9,7 @@ from mmengine.registry import init_default_scope
 from torch.utils.flop_counter import FlopCounterMode
 
 from mfdet.layers import DynamicReLU
+from mfdet.models.training_aids import drop_aids
 
 
 @dataclasses.dataclass
@@ -73,7 +74,8 @@ def count_model(config, shape):
     """Count parameters and MAdds of the detector or classifier that a config describes, for one image.
 
     Args:
-        config: ``model`` of a config file; its ``data_preprocessor`` is taken out, as its padding depends on the image.
+        config: ``model`` of a config file; its ``data_preprocessor`` is taken out, as its padding depends on the image,
+            and so are training aids.
         shape: (H, W) of the image in pixels.
 
     Returns:
@@ -81,6 +83,7 @@ def count_model(config, shape):
     """
     init_default_scope('mmdet')
     config.pop('data_preprocessor', None)
+    drop_aids(config)
     return count_detector(MODELS.build(config), shape)
 
 

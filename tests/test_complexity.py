@@ -1,9 +1,15 @@
+from pathlib import Path
+
 import pytest
 import torch
+from mmengine.config import Config
 from torch import nn
 
-from mfdet.complexity import count_complexity
+import mfdet.register  # noqa: F401
+from mfdet.complexity import count_complexity, count_model
 from mfdet.layers import DynamicReLU
+
+CONFIGS = Path(__file__).parents[1] / 'configs'
 
 
 class Activation(nn.Module):
@@ -42,6 +48,15 @@ def test_counts_by_hand():
 def test_grouped_convolution_counts_its_groups():
     model = nn.Sequential(nn.Conv2d(3, 8, 1), nn.Conv2d(8, 8, 3, padding=1, groups=8))
     assert count_complexity(model, (4, 4)).madds == 16 * (3 * 8 + 8 * 9)
+
+
+def test_training_aids_do_not_count():
+    costs = []
+    for aids in ({}, dict(denoising=dict(), query_groups=3)):
+        config = Config.fromfile(CONFIGS / 'shapes' / 'e2e_mf26m.py').model
+        config.bbox_head.update(aids)
+        costs.append(count_model(config, (64, 64)))
+    assert costs[0] == costs[1]
 
 
 @pytest.mark.parametrize('shape', [(800, 1333)])

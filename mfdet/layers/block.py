@@ -41,7 +41,7 @@ class MobileFormerBlock(nn.Module):
             valid: bool (B, 1, H, W), False where the map is padding; None if it is all image.
             map_code: position code of the map, (1 or B, C_in, H, W), in Mobile→Former: K = V = X + P.
             position: position part of the tokens (B, M, d), in all three attentions.
-            mask: bool (M, M) of the self-attention, True where the row may attend to the column.
+            mask: bool (M, M) or (B, 1, M, M) of the self-attention, True where the row may attend to the column.
             drivers: number of leading tokens that update the map; None for all. Queries added for training come
                 after them and so cannot change what the others see.
 

@@ -66,7 +66,8 @@ class Former(nn.Module):
         Args:
             tokens: (B, M, d).
             position: position part of the tokens (B, M, d), added for the attention only.
-            mask: bool (M, M), True where the token of the row may attend to that of the column; None for everywhere.
+            mask: bool (M, M) or (B, 1, M, M), True where the token of the row may attend to that of the column; None
+                for everywhere.
 
         Returns:
             The new tokens (B, M, d).

@@ -15,10 +15,11 @@ from torch import nn
 from mfdet.errors import InputError
 from mfdet.layers import Mobile, MobileFormerBlock
 from mfdet.layers.mobile import halve, pointwise
-from mfdet.layers.position import PositionCode, align_position_codes, map_extent, place_code
+from mfdet.layers.position import PositionCode, align_position_codes, map_extent
 from mfdet.layers.up_conv import UpConv
+from mfdet.models.denoising import DenoisingQueries, Noise
 from mfdet.models.matcher import HungarianMatcher
-from mfdet.models.queries import Queries, grid_boxes
+from mfdet.models.queries import Queries, QueryGroups, grid_queries
 
 
 def mlp(in_channels, hidden, out_channels, layers):
@@ -81,6 +82,10 @@ class MobileFormerHead(DETRHead):
             :class:`mfdet.models.MatchabilityAwareLoss`: sigmoid scores without no-object, which tell the quality of
             the box as well.
         loss_bbox, loss_iou: L1 loss of normalised boxes and GIoU loss, by default with DETR's weights 5 and 2.
+        denoising: options of :class:`mfdet.models.denoising.Noise`, for denoising queries in training; they are no
+            part of the trained model, see :mod:`mfdet.models.training_aids`. None for none.
+        query_groups: groups of learned queries in training, see :class:`mfdet.models.queries.QueryGroups`; all but
+            the first are no part of the trained model.
         train_cfg: not looked at; mmdet's detectors pass it.
         test_cfg: ``max_per_img`` best detections are kept, by default one for each query.
         init_cfg: of mmengine.
@@ -109,6 +114,8 @@ class MobileFormerHead(DETRHead):
         loss_cls=None,
         loss_bbox=None,
         loss_iou=None,
+        denoising=None,
+        query_groups=1,
         train_cfg=None,
         test_cfg=None,
         init_cfg=None,
@@ -141,6 +148,10 @@ class MobileFormerHead(DETRHead):
             raise InputError(
                 f'the last entry of num_blocks must be at least 1, or its map is of no use; got {num_blocks}'
             )
+        if (former_cfg or {}).get('token_mixer') == 'mlp' and (denoising is not None or query_groups != 1):
+            raise InputError(
+                "former_cfg: token_mixer='mlp' mixes a fixed number of queries; leave denoising and query_groups out"
+            )
         self._layout = dict(
             in_channels=in_channels[::-1],
             channels=channels,
@@ -168,6 +179,12 @@ class MobileFormerHead(DETRHead):
             init_cfg=init_cfg,
         )
         self.bg_cls_weight = bg_cls_weight
+        # Last, so that the model's own weights start the same with and without them.
+        self.denoising = None if denoising is None else self._build_denoising(denoising)
+        self.query_groups = None if query_groups == 1 else QueryGroups(query_groups, num_queries, query_dim)
+
+    def _build_denoising(self, options):
+        return DenoisingQueries(Noise.of(options, self.num_classes), self.embed_dims)
 
     def _init_layers(self):
         """Build the layers; called by the base class."""
@@ -225,10 +242,9 @@ class MobileFormerHead(DETRHead):
             self.fc_cls.bias.data[-1] = math.log(self.num_classes)
 
     def _reset_queries(self):
-        boxes = grid_boxes(self.num_queries)
-        nn.init.normal_(self.query_features, std=0.02)
-        self.query_references.data.copy_(boxes.logit())
-        self.query_positions.data.copy_(place_code(boxes[None, :, :2], self.embed_dims)[0])
+        own = self.query_features, self.query_positions, self.query_references
+        for parameter, start in zip(own, grid_queries(self.num_queries, self.embed_dims), strict=True):
+            parameter.data.copy_(start)
 
     def own_queries(self, batch_size):
         """Return the learned :class:`Queries` for a batch."""
@@ -287,13 +303,23 @@ class MobileFormerHead(DETRHead):
 
         Returns:
             dict of scalars: ``loss_cls``, ``loss_bbox`` and ``loss_iou`` of the last block; with ``d0.``, ``d1.``
-            and so on before the name, those of the others.
+            and so on before the name, those of the others; with ``dn.`` before all that, those of denoising queries.
         """
-        queries = queries or self.own_queries(feats[0].shape[0])
-        logits, boxes = self(feats, valid, queries, all_blocks=True)
         objects = [sample.gt_instances for sample in batch_data_samples]
         metas = [sample.metainfo for sample in batch_data_samples]
-        return self.loss_by_feat(logits, boxes, objects, metas, groups=queries.groups)
+        queries = queries or self.own_queries(feats[0].shape[0])
+        if self.query_groups is not None:
+            queries = self.query_groups(queries)
+        groups, count = queries.groups, queries.features.shape[1]
+        if self.denoising is not None:
+            sizes = sizes_of(metas, queries.features.device)
+            queries, noised = self.denoising(queries, objects, sizes)
+        logits, boxes = self(feats, valid, queries, all_blocks=True)
+        losses = self.loss_by_feat(logits[:, :, :count], boxes[:, :, :count], objects, metas, groups)
+        if self.denoising is not None:
+            added = logits[:, :, count:], boxes[:, :, count:], objects, sizes, noised
+            losses.update(self.denoising.noise.losses(self.loss_of_pairs, *added))
+        return losses
 
     def loss_by_feat(self, logits, boxes, objects, metas, groups=None):
         """Compute DETR's losses (section 3.1) of the predictions of all blocks at once.

@@ -13,9 +13,15 @@ from mfdet.errors import InputError
 from mfdet.layers.box_sampling import BoxSampling
 from mfdet.layers.duplicates import duplicate_penalty
 from mfdet.layers.position import place_code
+from mfdet.models.denoising import Noise
 from mfdet.models.e2e_head import RARE, MobileFormerHead, scales_of, sizes_of
 from mfdet.models.query_selection import QuerySelection, moved
 from mfdet.values import is_count
+
+
+def without_scores(losses):
+    """Return losses without those of classes."""
+    return {name: loss for name, loss in losses.items() if not name.endswith('loss_cls')}
 
 
 @MODELS.register_module()
@@ -42,7 +48,10 @@ class MobileFormerPlusHead(MobileFormerHead):
             few hundred images does more harm than good; without it, blocks refine boxes alone.
         dense_aid: a further dense head of mmdet on the pyramid, whose losses train the maps as well; it is no part of
             the trained model, see :mod:`mfdet.models.training_aids`. None for none.
-        others: of :class:`MobileFormerHead`; ``refine_positions`` is not among them.
+        others: of :class:`MobileFormerHead`; ``refine_positions`` and ``query_groups`` are not among them. In
+            ``denoising`` noised objects start blocks as further boxes, with the features of the cell whose box at the
+            start fits best. They learn boxes alone, as the scores are of the cells: of the options of
+            :class:`mfdet.models.denoising.Noise` it takes ``box_noise_scale``, ``max_queries`` and ``weight``.
 
     Raises:
         InputError: an argument is out of its range; the message names it.
@@ -64,6 +73,8 @@ class MobileFormerPlusHead(MobileFormerHead):
     ):
         if 'refine_positions' in others:
             raise InputError('refine_positions: positions follow the boxes here; leave it out')
+        if 'query_groups' in others:
+            raise InputError('query_groups: the queries here are cells of the maps, not learned ones; leave it out')
         if not is_count(boxes_per_cell) or not cell_size > 0:
             raise InputError(
                 f'boxes_per_cell must be at least 1 and cell_size above 0, got {boxes_per_cell} and {cell_size}'
@@ -88,6 +99,9 @@ class MobileFormerPlusHead(MobileFormerHead):
         with warnings.catch_warnings():  # ATSSHead warns of mmdet's own names
             warnings.simplefilter('ignore')
             self.dense_aid = MODELS.build(dense_aid) if dense_aid else None
+
+    def _build_denoising(self, options):
+        return Noise.of(options, self.num_classes, known=('box_noise_scale', 'max_queries', 'weight'))
 
     def _build_queries(self):
         dim = self.embed_dims
@@ -123,7 +137,7 @@ class MobileFormerPlusHead(MobileFormerHead):
         logits, boxes = self.run_blocks(maps, scales, *self.selection(cells))
         return (logits, boxes) if all_blocks else (logits[-1:], boxes[-1:])
 
-    def run_blocks(self, maps, scales, features, boxes, logits):
+    def run_blocks(self, maps, scales, features, boxes, logits, attention=None):
         """Run the queries through the blocks.
 
         Args:
@@ -132,10 +146,17 @@ class MobileFormerPlusHead(MobileFormerHead):
             features: queries (B, M, d).
             boxes: where they start, (B, M, 4) normalised (cx, cy, w, h).
             logits: of their cells, (B, M, K).
+            attention: in training with further queries after those that have logits: who attends to whom,
+                bool (B, 1, M, M). They update no map and have no scores.
 
         Returns:
             Class logits (L, B, M, K) and boxes (L, B, M, 4) after each block.
         """
+        drivers = None if attention is None else logits.shape[1]
+
+        def own(x):
+            return x if drivers is None else x[:, :drivers]
+
         outputs, x = [], None
         for lateral, (_, mask, extent), entry, code, stage, samplings in zip(
             maps, scales, self.entries, self.codes, self.stages, self.sampling, strict=True
@@ -146,28 +167,41 @@ class MobileFormerPlusHead(MobileFormerHead):
                 boxes = boxes.detach()  # each block answers for its own step
                 positions = self.positions(boxes)
                 features = sampling(x, features, boxes, extent, mask)
-                x, features = block(x, features, mask, map_code, positions)
+                x, features = block(x, features, mask, map_code, positions, attention, drivers)
                 boxes = moved(boxes, self.fc_reg(features))
                 scores = logits.detach()
                 if self.fc_cls is not None:
-                    scores = scores + self.fc_cls(features)
-                outputs.append((scores + duplicate_penalty(boxes, scores), boxes))
+                    scores = scores + self.fc_cls(own(features))
+                outputs.append((scores + duplicate_penalty(own(boxes), scores), boxes))
         return tuple(map(torch.stack, zip(*outputs, strict=True)))
 
     def loss(self, feats, batch_data_samples, valid=None):
-        """Compute the losses of every block, of the cells (``cells.``) and of the training aid (``dense.``).
+        """Compute the losses of every block, of the cells (``cells.``) and of the training aids (``dense.``, ``dn.``).
 
         Arguments and results otherwise as of :class:`MobileFormerHead`.
         """
-        scales = scales_of(feats, valid)
-        maps, cells = self.selection.cells(scales)
-        logits, boxes = self.run_blocks(maps, scales, *self.selection(cells))
         objects = [sample.gt_instances for sample in batch_data_samples]
         metas = [sample.metainfo for sample in batch_data_samples]
-        losses = self.loss_by_feat(logits, boxes, objects, metas)
+        sizes = sizes_of(metas, feats[0].device)
+        scales = scales_of(feats, valid)
+        maps, cells = self.selection.cells(scales)
+        features, starts, of_cells = self.selection(cells)
+        attention = None
+        if self.denoising is not None:
+            noised = self.denoising(objects, sizes)
+            attention = noised.attention((self.num_queries,))
+            features = torch.cat([features, self.selection.nearest(cells, noised.boxes)], 1)
+            starts = torch.cat([starts, noised.boxes], 1)
+        logits, boxes = self.run_blocks(maps, scales, features, starts, of_cells, attention)
+        own, others = boxes[:, :, : self.num_queries], boxes[:, :, self.num_queries :]
+        losses = self.loss_by_feat(logits, own, objects, metas)
         if self.fc_cls is None:  # the scores are those of the cells, which have a loss of their own
-            losses = {name: loss for name, loss in losses.items() if not name.endswith('loss_cls')}
-        losses.update(self.loss_of_cells(cells, objects, sizes_of(metas, boxes.device)))
+            losses = without_scores(losses)
+        if self.denoising is not None:
+            none = others.new_zeros(*others.shape[:3], self.num_classes)
+            of_noised = self.denoising.losses(self.loss_of_pairs, none, others, objects, sizes, noised)
+            losses.update(without_scores(of_noised))
+        losses.update(self.loss_of_cells(cells, objects, sizes))
         if self.dense_aid is not None:
             of_aid = self.dense_aid.loss(maps[::-1], batch_data_samples)
             losses.update({f'dense.{name}': loss for name, loss in of_aid.items()})

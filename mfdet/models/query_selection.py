@@ -5,7 +5,7 @@ import dataclasses
 import torch
 import torch.nn.functional as F
 from mmdet.registry import TASK_UTILS
-from mmdet.structures.bbox import bbox_cxcywh_to_xyxy, bbox_xyxy_to_cxcywh
+from mmdet.structures.bbox import bbox_cxcywh_to_xyxy, bbox_overlaps, bbox_xyxy_to_cxcywh
 from mmengine.structures import InstanceData
 from torch import nn
 
@@ -187,3 +187,17 @@ class QuerySelection(nn.Module):
         best = peaks.amax(-1).topk(self.num_queries).indices[..., None]
         boxes, logits, features = (x.gather(1, best.expand(-1, -1, x.shape[-1])) for x in (boxes, logits, features))
         return self.norm(self.query(features)), boxes, logits
+
+    def nearest(self, cells, boxes):
+        """Return the queries (B, N, d) that cells would be which start from about the same boxes as these, (B, N, 4).
+
+        For training, where boxes do not come from cells.
+        """
+        chosen = []
+        for i, box in enumerate(bbox_cxcywh_to_xyxy(boxes)):  # one by one, as N times all cells of a batch are many
+            overlaps = bbox_overlaps(box, bbox_cxcywh_to_xyxy(cells.priors[i % len(cells.priors)].to(box)))
+            if cells.valid is not None:
+                overlaps = overlaps.masked_fill(~cells.valid[i], -1)
+            chosen.append(overlaps.argmax(-1))
+        index = torch.stack(chosen)[..., None].expand(-1, -1, cells.features.shape[-1])
+        return self.norm(self.query(cells.features.gather(1, index)))

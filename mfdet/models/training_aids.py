@@ -1,15 +1,17 @@
-"""What helps training and is no part of the trained model: ``dense_aid`` of the head, in config and weights."""
+"""What helps training and is no part of the trained model: options of the head, whose weights have the same names."""
 
-AID = 'dense_aid'
+AIDS = ('dense_aid', 'denoising', 'query_groups')
 
 
 def drop_aids(model):
     """Leave the training aids out of a model config, in place, for all that does not train."""
     head = model.get('bbox_head')
     if isinstance(head, dict):
-        head.pop(AID, None)
+        for aid in AIDS:
+            head.pop(aid, None)
 
 
 def without_aids(state_dict):
     """Return the weights without those of training aids."""
-    return {name: value for name, value in state_dict.items() if not name.startswith(f'bbox_head.{AID}.')}
+    prefixes = tuple(f'bbox_head.{aid}.' for aid in AIDS)
+    return {name: value for name, value in state_dict.items() if not name.startswith(prefixes)}

@@ -17,7 +17,7 @@ from mfdet.engine.inference import load_model
 SHAPES = str(Path(__file__).parents[2] / 'configs' / 'shapes' / 'e2e_plus_mf26m.py')
 AIDED = f"""
 _base_ = [{SHAPES!r}]
-model = dict(bbox_head=dict(dense_aid={make_aid(num_classes=6, channels=96)}))
+model = dict(bbox_head=dict(denoising=dict(), dense_aid={make_aid(num_classes=6, channels=96)}))
 """
 OPTIONS = [*QUICK, *lengths(6, 3), 'train_cfg.max_epochs=2']
 
@@ -32,7 +32,7 @@ def read(path):
 
 @pytest.fixture(scope='module')
 def aided(tmp_path_factory):
-    """A config with a training aid."""
+    """A config with training aids."""
     path = tmp_path_factory.mktemp('config') / 'aided.py'
     path.write_text(AIDED)
     return str(path)
@@ -60,7 +60,7 @@ def test_the_best_checkpoint_holds_what_use_needs(folder):
     assert not any('dense_aid' in name for name in best['state_dict'])
     assert 'ema_state_dict' in last
     assert 'ema_state_dict' not in best
-    assert 'dense_aid' not in best['meta']['mfdet']['config']['model']['bbox_head']
+    assert not {'dense_aid', 'denoising'} & set(best['meta']['mfdet']['config']['model']['bbox_head'])
 
 
 def test_either_checkpoint_finds_what_the_averages_find(folder, tmp_path):

@@ -49,3 +49,5 @@ def test_mask_says_who_may_attend_to_whom():
     out = layer(tokens, mask=mask)
     torch.testing.assert_close(out[:, :3], layer(tokens[:, :3]))
     torch.testing.assert_close(out[:, 3:], layer(tokens[:, 3:]))
+    each = torch.stack([mask, torch.ones_like(mask)])[:, None]
+    torch.testing.assert_close(layer(tokens, mask=each), torch.stack([out[0], layer(tokens)[1]]))

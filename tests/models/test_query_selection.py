@@ -22,6 +22,26 @@ def make_cells(selection, batch=1, rows=8, columns=12, valid=None):
     return selection.cells(scales_of(feats, valid))
 
 
+@pytest.mark.parametrize('padded', [False, True])
+def test_boxes_get_the_queries_of_cells_that_start_from_them(selection, padded):
+    valid = None
+    if padded:
+        valid = torch.ones(2, 1, 8, 12, dtype=torch.bool)
+        valid[1, :, :, 8:] = False
+    _, cells = make_cells(selection, batch=2, valid=valid)
+    some = torch.tensor([[0, 100, 300, 377], [5, 96, 289, 360]])
+    priors = cells.priors.expand(2, -1, -1).gather(1, some[..., None].expand(-1, -1, 4))
+    with torch.no_grad():
+        found = selection.nearest(cells, priors + 1e-4)
+        expected = selection.norm(selection.query(cells.features))
+    for i in range(2):
+        torch.testing.assert_close(found[i], expected[i, some[i]])
+    if padded:  # a box beyond the image is given a cell of the image
+        beyond = selection.nearest(cells, torch.full((2, 1, 4), 1.4))
+        inside = expected[1, cells.valid[1]]
+        assert (beyond[1] - inside).abs().sum(-1).min() < 1e-4
+
+
 def test_steps_are_in_units_of_the_box():
     boxes = torch.tensor([[0.5, 0.5, 0.2, 0.4]])
     torch.testing.assert_close(moved(boxes, torch.zeros(1, 4)), boxes)
