@@ -133,7 +133,8 @@ def run_camera(args, number, stack):
 def predict_camera(model, camera, number, rate, score_thr, follow=None, window=None, write=None):
     """Detect objects in what a camera sees until Ctrl-C, or the window's end, or that of the camera.
 
-    The recording has ``rate`` frames per second whatever the detector's speed: images are repeated, or left out.
+    The recording has ``rate`` frames per second whatever the detector's speed: images are repeated, or left out. What
+    writing takes does not count, or one that is slower than the camera would have ever more to write.
 
     Args:
         model: a detector.
@@ -149,18 +150,20 @@ def predict_camera(model, camera, number, rate, score_thr, follow=None, window=N
         The number of images, and of detections in them, the seconds, and whether the user ended it.
     """
     images = detections = written = 0
-    seconds = 0.0
+    seconds = writing = 0.0
     with until_ctrl_c() as stopped:
         for seconds, image in images_of(camera, number):
             found = model(image, score_thr=follow.least_score if follow else score_thr)
             if follow:
                 found = follow.update(found, seconds)
             picture = found.draw(image)
-            for _ in itertools.repeat(None, int(seconds * rate) + 1 - written if write else 0):
+            start = time.monotonic()
+            for _ in itertools.repeat(None, int((seconds - writing) * rate) + 1 - written if write else 0):
                 write(picture)
                 written += 1
                 if follow:
                     follow.tracks.add(found)
+            writing += time.monotonic() - start
             if window:
                 window.show(picture)
             images += 1

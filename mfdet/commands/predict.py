@@ -173,7 +173,7 @@ def predict_images(model, files, out, problems, journal, follow=None, **options)
 
 
 def predict_video(model, path, clip, out, journal, follow=None, window=None, **options):
-    """Predict the frames of a video, opened by :func:`mfdet.runtime.video.open_video`; returns the :class:`Progress`."""
+    """Predict a video, opened as :func:`mfdet.runtime.video.open_video` does; returns the :class:`Progress`."""
     from mfdet.runtime.video import video_writer
 
     def save(name, picture):

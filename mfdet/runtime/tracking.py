@@ -83,16 +83,18 @@ class Tracker:
             :class:`mfdet.runtime.Detections` from ``score_thr`` up, with ``track_ids`` from 1 up. An object gets its
             number in the second frame in a row that it is found in; until then it is -1.
         """
-        ids = np.full(len(found), -1)
+        tracked = {}
         for label in sorted({*self._of_class, *found.labels.tolist()}):
             rows = np.flatnonzero(found.labels == label)
             boxes = self._supervision.Detections(
                 xyxy=found.boxes[rows].reshape(-1, 4).astype(float), confidence=found.scores[rows], data=dict(row=rows)
             )
-            tracked = self._tracker(label).update(boxes, timestamp=time)
-            for row, number in zip(tracked.data.get('row', ()), tracked.tracker_id, strict=True):
-                if number >= 0:
-                    ids[row] = self._numbers.setdefault((label, int(number)), len(self._numbers) + 1)
+            result = self._tracker(label).update(boxes, timestamp=time)
+            pairs = zip(result.data.get('row', ()), result.tracker_id.tolist(), strict=True)
+            tracked.update({int(row): (label, number) for row, number in pairs if number >= 0})
+        ids = np.full(len(found), -1)
+        for row in sorted(tracked):  # so that of those that come together the best has the first number
+            ids[row] = self._numbers.setdefault(tracked[row], len(self._numbers) + 1)
         return dataclasses.replace(found, track_ids=ids).filter(self._thresholds(found.labels))
 
     def _thresholds(self, labels):
