@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -64,6 +65,17 @@ def test_a_video(capsys):
     found = json.loads(Path('predictions/predictions.json').read_text())['annotations']
     numbers = [(one['image_id'], one['category_id'], one.get('track_id')) for one in found]
     assert numbers == [(1, 1, None), (2, 1, 1), (3, 1, 1), (3, 2, None), (4, 1, 1), (4, 2, 2)]
+
+
+@needs_trackers
+def test_torch_is_not_needed():
+    code = (
+        'import sys; from mfdet.commands.predict import main; code = main(sys.argv[1:]); '
+        'heavy = {"torch", "mmdet", "mmengine", "mmcv"} & set(sys.modules); assert not heavy, heavy; sys.exit(code)'
+    )
+    args = ['model.onnx', video('clip.mp4'), '--track', '--threads', '1']
+    done = subprocess.run([sys.executable, '-c', code, *args], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, '')
 
 
 @needs_trackers
