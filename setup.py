@@ -35,6 +35,7 @@ setup(
     extras_require={
         'train': TRAIN,
         'runtime': ['onnxruntime>=1.18'],
+        'video': ['trackers>=2.6,<3'],
         'demo': ['gradio>=6.20,<7', 'onnxruntime>=1.18'],
         'faster': ['faster-coco-eval>=1.6'],
         'export': EXPORT,

@@ -17,8 +17,8 @@ def class_color(label):
     return int(255 * blue), int(255 * green), int(255 * red)
 
 
-def draw_boxes(image, boxes, labels, classes, scores=None):
-    """Draw boxes with their class and, if given, score.
+def draw_boxes(image, boxes, labels, classes, scores=None, ids=None):
+    """Draw boxes with their class and, if given, number and score.
 
     Args:
         image: uint8 (H, W, 3) BGR; it is not changed.
@@ -26,6 +26,7 @@ def draw_boxes(image, boxes, labels, classes, scores=None):
         labels: N class indices.
         classes: class names.
         scores: N scores in [0, 1], or None. Boxes of higher score are drawn over those of lower.
+        ids: N numbers of tracked objects, -1 for none, or None.
 
     Returns:
         uint8 (k·H, k·W, 3) BGR, where k is the least whole factor that makes the short side at least 320 pixels
@@ -41,7 +42,8 @@ def draw_boxes(image, boxes, labels, classes, scores=None):
         x2, y2 = min(x2, canvas.shape[1] - 1), min(y2, canvas.shape[0] - 1)  # or the side at the edge is not seen
         color = class_color(int(labels[i]))
         cv2.rectangle(canvas, (x1, y1), (x2, y2), color, thickness)
-        text = escaped(classes[int(labels[i])]) + ('' if scores is None else f' {float(scores[i]):.2f}')
+        number = '' if ids is None or ids[i] < 0 else f' #{ids[i]}'
+        text = escaped(classes[int(labels[i])]) + number + ('' if scores is None else f' {float(scores[i]):.2f}')
         (width, height), base = cv2.getTextSize(text, *font, 1)
         x = min(max(x1, 0), max(canvas.shape[1] - width, 0))
         y = y1 - base if y1 - height - base >= 0 else y1 + height + base

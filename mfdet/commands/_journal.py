@@ -10,6 +10,8 @@ from mfdet import __version__
 from mfdet.errors import InputError
 from mfdet.files import replacing
 
+JOURNAL = 'predictions.jsonl'  # its name among the results
+
 
 def file_key(name, path):
     """Return what tells an input from all others and from itself in another state: name, size and time of the file.

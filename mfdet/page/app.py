@@ -14,6 +14,7 @@ from mfdet.page.clip import annotate
 from mfdet.page.detect import LEAST_SCORE, choices, detect, png, problem, stem, summary, table, view
 from mfdet.page.uploads import IMAGE_BYTES, MEGABYTE, VIDEO_BYTES, read_upload
 from mfdet.page.watch import watch
+from mfdet.runtime.tracking import can_track
 
 SESSIONS = 16  # whose images are kept
 KEPT = 3600  # seconds that files and images of a user are kept
@@ -113,6 +114,12 @@ def build(models, examples, thumbnails, folder):
                         elem_id='video_upload',
                     )
                     video_score = gradio.Slider(LEAST_SCORE, 1, 0.3, step=0.01, label='Least score')
+                    track = gradio.Checkbox(
+                        label='Track objects',
+                        info='Each keeps a number from frame to frame.',
+                        visible=can_track(),
+                        elem_id='track',
+                    )
                     with gradio.Row():
                         start = gradio.Button('Find objects', variant='primary', size='md', min_width=130)
                         stop = gradio.Button('Stop', size='md', min_width=130)
@@ -153,7 +160,7 @@ def build(models, examples, thumbnails, folder):
             )
         running = start.click(
             answers.video,
-            [video, model, video_score],
+            [video, model, video_score, track],
             [video_line, clip],
             api_name='video',
             concurrency_limit=1,
@@ -219,14 +226,14 @@ class _Answers:
             gradio.Dropdown(choices(shown), value=0 if shown.rows else None),
         ]
 
-    def video(self, path, model, score, progress=gradio.Progress()):  # noqa: B008  as gradio wants it
+    def video(self, path, model, score, track, progress=gradio.Progress()):  # noqa: B008  as gradio wants it
         if path is None:
             yield problem('Drop a video first.'), None
             return
         out, last = self._new_file(f'{Path(path).stem}_detections.webm'), 0.0
         try:
             done = None
-            for done in annotate(self._models.detector(model), path, out, score):
+            for done in annotate(self._models.detector(model), path, out, score, track):
                 if done.seconds - last >= EVERY:
                     last = done.seconds
                     progress((done.frames, done.expected or None), unit='frames')

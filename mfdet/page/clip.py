@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 from mfdet.page.uploads import open_upload
+from mfdet.runtime import Tracker
 from mfdet.runtime.video import frames_of, video_writer
 
 
@@ -27,7 +28,7 @@ class Progress:
     problem: str | None = None
 
 
-def annotate(model, path, out, score):
+def annotate(model, path, out, score, track=False):
     """Detect objects in each frame of a video, and write the clip with their boxes.
 
     Args:
@@ -35,12 +36,13 @@ def annotate(model, path, out, score):
         path: the video.
         out: the clip, ``.webm``; it stands there when the last value has been taken.
         score: least score to draw.
+        track: number the objects and follow them.
 
     Yields:
         The one :class:`Progress`, changed, after each frame. Closed before the end, it leaves no clip.
 
     Raises:
-        InputError: it is no video, or the model or the writer fail on it.
+        InputError: it is no video, or the model, the tracker or the writer fail on it.
     """
     video, rate, expected = open_upload(path)
     progress, start = Progress(expected), time.perf_counter()
@@ -48,9 +50,12 @@ def annotate(model, path, out, score):
     def report(sentence):
         progress.problem = sentence.replace(str(path), Path(path).name)
 
+    tracker = Tracker(rate, score) if track else None
     with video_writer(out, rate) as write:
         for image in frames_of(video, path, expected, report):
-            found = model(image, score_thr=score)
+            found = model(image, score_thr=tracker.least_score if tracker else score)
+            if tracker:
+                found = tracker.update(found)
             write(found.draw(image))
             progress.frames += 1
             progress.detections += len(found)

@@ -3,5 +3,6 @@
 from mfdet.runtime.detections import Detections
 from mfdet.runtime.detector import Detector
 from mfdet.runtime.images import read_image
+from mfdet.runtime.tracking import Tracker
 
-__all__ = ['Detections', 'Detector', 'read_image']
+__all__ = ['Detections', 'Detector', 'Tracker', 'read_image']

@@ -18,6 +18,8 @@ class Detections:
         labels: int64 (N,) class indices.
         names: list of N class names.
         source: path of the image; None if it came as an array.
+        track_ids: int64 (N,), the numbers of the objects that a :class:`mfdet.runtime.Tracker` follows, from 1 up, -1
+            where there is none; None if they are not tracked.
     """
 
     boxes: np.ndarray
@@ -25,6 +27,7 @@ class Detections:
     labels: np.ndarray
     names: list
     source: str | None = None
+    track_ids: np.ndarray | None = None
 
     def __len__(self):
         return len(self.scores)
@@ -41,24 +44,30 @@ class Detections:
             wanted = {classes} if isinstance(classes, str) else set(classes)
             keep &= np.array([name in wanted for name in self.names], bool)
         names = [name for name, kept in zip(self.names, keep, strict=True) if kept]
+        ids = None if self.track_ids is None else self.track_ids[keep]
         return dataclasses.replace(
-            self, boxes=self.boxes[keep], scores=self.scores[keep], labels=self.labels[keep], names=names
+            self, boxes=self.boxes[keep], scores=self.scores[keep], labels=self.labels[keep], names=names, track_ids=ids
         )
 
     def to_numpy(self):
-        """Return float32 (N, 6): x1, y1, x2, y2, score and class index."""
-        return np.column_stack([self.boxes, self.scores, self.labels]).astype(np.float32)
+        """Return float32 (N, 6): x1, y1, x2, y2, score and class index; tracked, (N, 7) with the number at the end."""
+        ids = [] if self.track_ids is None else [self.track_ids]
+        return np.column_stack([self.boxes, self.scores, self.labels, *ids]).astype(np.float32)
 
     def to_coco(self, image_id=0):
         """Return a list of COCO results; ``category_id`` counts classes from 1, as in ``predictions.json``.
 
+        What has a number from tracking has it as ``track_id``.
+
         Args:
             image_id: of the image.
         """
+        ids = [-1] * len(self) if self.track_ids is None else self.track_ids.tolist()
         return [
             dict(image_id=image_id, category_id=label + 1, bbox=[x1, y1, x2 - x1, y2 - y1], score=score)
-            for (x1, y1, x2, y2), score, label in zip(
-                self.boxes.tolist(), self.scores.tolist(), self.labels.tolist(), strict=True
+            | (dict(track_id=number) if number > 0 else {})
+            for (x1, y1, x2, y2), score, label, number in zip(
+                self.boxes.tolist(), self.scores.tolist(), self.labels.tolist(), ids, strict=True
             )
         ]
 
@@ -77,6 +86,7 @@ class Detections:
             xyxy=self.boxes.reshape(-1, 4),
             confidence=self.scores,
             class_id=self.labels.astype(int),
+            tracker_id=self.track_ids,
             data=dict(class_name=names.astype(str)),
         )
 
@@ -92,7 +102,7 @@ class Detections:
         from mfdet.visualization import draw_boxes
 
         classes = dict(zip(self.labels.tolist(), self.names, strict=True))
-        return draw_boxes(image, self.boxes, self.labels, classes, self.scores)
+        return draw_boxes(image, self.boxes, self.labels, classes, self.scores, self.track_ids)
 
 
 def coco_dict(images, classes, first_id=1):

@@ -1,7 +1,7 @@
-"""Videos as streams of images, read and written by OpenCV."""
+"""Videos and cameras as streams of images, read and written by OpenCV."""
 
 import os
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 
 import cv2
 
@@ -25,6 +25,24 @@ def open_video(path):
     if not video.isOpened():
         raise InputError(f'{path}: is damaged or not a video that OpenCV can read')
     return video, video.get(cv2.CAP_PROP_FPS), max(0, int(video.get(cv2.CAP_PROP_FRAME_COUNT)))
+
+
+def open_camera(number):
+    """Open a camera.
+
+    Returns:
+        The cv2.VideoCapture, and the frames per second that it says it gives, 0 if it does not say.
+
+    Raises:
+        InputError: there is none of this number, or another program has it.
+    """
+    with suppress(AttributeError):  # OpenCV would list what it tried; older ones have no such function
+        cv2.setLogLevel(0)
+    camera = cv2.VideoCapture(number)
+    if not camera.isOpened():
+        raise InputError(f'camera {number}: there is none of this number, or another program is using it')
+    camera.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # the newest frame counts, not those that came meanwhile
+    return camera, max(0.0, camera.get(cv2.CAP_PROP_FPS))
 
 
 def frames_of(video, path, expected, report):

@@ -10,6 +10,8 @@ import cv2
 import pytest
 from pictures import grey, video
 
+from mfdet.runtime.tracking import can_track
+
 client = pytest.importorskip('gradio_client', reason='needs gradio: pip install "mfdet[demo]"')
 
 CAT = ['cat', '0.800', '0.0', '0.0', '60.0', '40.0']
@@ -87,6 +89,21 @@ def test_a_video(user, tmp_path):
     line, clip = user().predict(client.handle_file(video(str(tmp_path / 'in.mp4'))), 'one.onnx', 0.3, api_name='/video')
     assert '5 of 5 frames, 6 detections' in line
     assert 'in_detections.webm' in str(clip)
+
+
+@pytest.mark.skipif(not can_track(), reason='needs trackers: pip install "mfdet[video]"')
+def test_a_video_with_numbers(user, tmp_path):
+    path = client.handle_file(video(str(tmp_path / 'in.mp4')))
+    line, clip = user().predict(path, 'one.onnx', 0.3, True, api_name='/video')
+    assert '5 of 5 frames, 6 detections' in line
+    assert 'in_detections.webm' in str(clip)
+
+
+def test_the_box_for_numbers_is_there_only_with_the_package(user):
+    shown = next(
+        one['props']['visible'] for one in user().config['components'] if one['props'].get('elem_id') == 'track'
+    )
+    assert shown == can_track()
 
 
 def test_files_of_the_machine_are_out_of_reach(served, tmp_path):

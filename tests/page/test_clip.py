@@ -6,6 +6,7 @@ from tiny_model import save_onnx
 from mfdet.errors import InputError
 from mfdet.page.clip import annotate
 from mfdet.runtime import Detector
+from mfdet.runtime.tracking import can_track
 from mfdet.visualization import class_color
 
 
@@ -56,3 +57,18 @@ def test_no_video(model, tmp_path):
     (tmp_path / 'in.mp4').write_text('hello')
     with pytest.raises(InputError, match=r'^in.mp4: is damaged or not a video'):
         next(annotate(model, str(tmp_path / 'in.mp4'), tmp_path / 'out.webm', 0.3))
+
+
+@pytest.mark.skipif(not can_track(), reason='needs trackers: pip install "mfdet[video]"')
+def test_objects_are_numbered(model, tmp_path):
+    source = video(str(tmp_path / 'in.mp4'), (200, 200), (320, 480))
+    plain, numbered = (
+        [step.detections for step in annotate(model, source, tmp_path / f'{track}.webm', 0.3, track)]
+        for track in (False, True)
+    )
+    assert plain == numbered == [2, 4]
+    first, second = (
+        abs(one.astype(int) - two).max()
+        for one, two in zip(*(frames(tmp_path / f'{track}.webm') for track in (False, True)), strict=True)
+    )
+    assert first < 60 < second  # a number comes with the second frame

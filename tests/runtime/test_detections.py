@@ -1,3 +1,4 @@
+import dataclasses
 import sys
 import types
 
@@ -47,6 +48,22 @@ def test_to_supervision(found, monkeypatch):
     monkeypatch.setitem(sys.modules, 'supervision', None)
     with pytest.raises(InputError, match='to_supervision needs supervision: pip install supervision'):
         found.to_supervision()
+
+
+def test_numbers_of_tracked_objects(found, monkeypatch):
+    tracked = dataclasses.replace(found, track_ids=np.int64([7, -1, 12]))
+    assert found.track_ids is None
+    assert tracked.filter(classes='cat').track_ids.tolist() == [7, 12]
+    assert tracked.to_numpy()[:, 6].tolist() == [7, -1, 12]
+    assert [result.get('track_id') for result in tracked.to_coco()] == [7, None, 12]
+    assert not any('track_id' in result for result in found.to_coco())
+    monkeypatch.setitem(sys.modules, 'supervision', types.SimpleNamespace(Detections=lambda **fields: fields))
+    assert tracked.to_supervision()['tracker_id'].tolist() == [7, -1, 12]
+    assert found.to_supervision()['tracker_id'] is None
+    image = np.zeros((400, 500, 3), np.uint8)
+    none = dataclasses.replace(found, track_ids=np.int64([-1, -1, -1]))
+    assert (none.draw(image) == found.draw(image)).all()
+    assert (tracked.draw(image) != found.draw(image)).any()
 
 
 def test_draw(found):
