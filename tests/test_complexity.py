@@ -53,7 +53,7 @@ def test_grouped_convolution_counts_its_groups():
 def test_training_aids_do_not_count():
     costs = []
     for aids in ({}, dict(denoising=dict(), query_groups=3)):
-        config = Config.fromfile(CONFIGS / 'shapes' / 'e2e_mf26m.py').model
+        config = Config.fromfile(CONFIGS / 'shapes' / 'e2e_paper_mf26m.py').model
         config.bbox_head.update(aids)
         costs.append(count_model(config, (64, 64)))
     assert costs[0] == costs[1]

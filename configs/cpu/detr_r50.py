@@ -1,5 +1,6 @@
-# mmdet's DETR-R50, data as e2e_mf26m.py, to compare with; from scratch too, so nothing is frozen. Optimiser as in DETR.
-_base_ = ['e2e_mf26m.py']  # mmengine wants it before any import
+# mmdet's DETR-R50, data as e2e_paper_mf26m.py, to compare with; from scratch too, so nothing is frozen. Optimiser as in
+# DETR.
+_base_ = ['e2e_paper_mf26m.py']  # mmengine wants it before any import
 from mmengine.hub import get_config  # noqa: E402
 
 model = get_config('mmdet::detr/detr_r50_8xb2-150e_coco.py').model.to_dict()

@@ -161,7 +161,7 @@ def kind_of(config):
     if kind not in KINDS:
         raise InputError(
             f'{config.filename}: is neither a classifier nor E2E-MF, which the ablations vary; take one such as '
-            'configs/shapes/e2e_mf26m.py'
+            'configs/shapes/e2e_paper_mf26m.py'
         )
     return KINDS[kind]
 

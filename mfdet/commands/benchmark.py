@@ -20,7 +20,7 @@ EXAMPLE = """examples:
   %(prog)s loading --data-root imagenet --workers 0 4 8
   %(prog)s table --ap work_dirs/retinanet_mf151m
   %(prog)s ablations
-  %(prog)s ablations --train configs/shapes/e2e_mf26m.py --epochs 4 --seeds 0 1 2 --rows e2e e2e-1-scale"""
+  %(prog)s ablations --train configs/shapes/e2e_paper_mf26m.py --epochs 4 --seeds 0 1 2 --rows e2e e2e-1-scale"""
 DETECTORS = ('retinanet_mf508m', 'e2e_mf508m', 'peers/retinanet_r18', 'peers/retinanet_r50', 'peers/detr_r50')
 
 

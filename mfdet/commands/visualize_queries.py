@@ -11,7 +11,7 @@ from mfdet.files import write_file
 from mfdet.runtime.images import read_image
 
 EXAMPLE = """example:
-  %(prog)s configs/shapes/e2e_mf26m.py work_dirs/shapes/e2e_mf26m/best_*.pth \\
+  %(prog)s configs/shapes/e2e_paper_mf26m.py work_dirs/shapes/e2e_paper_mf26m/best_*.pth \\
       image.png --out queries"""
 
 

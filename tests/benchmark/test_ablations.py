@@ -13,7 +13,7 @@ from mfdet.commands import benchmark
 from mfdet.engine.config import load_config
 from mfdet.errors import InputError
 
-E2E = load_config('shapes/e2e_mf26m')
+E2E = load_config('shapes/e2e_paper_mf26m')
 DETECTORS = [name for name in VARIANTS if name.startswith('e2e')]
 
 

@@ -74,15 +74,15 @@ def test_limit(tmp_path):
 
 
 def test_detectors(tmp_path):
-    options = ['--models', 'configs/cpu/e2e_mf26m.py', 'peers/detr_r50', '--shape', 64, 96, '--runtimes', 'eager']
+    options = ['--models', 'configs/cpu/e2e_paper_mf26m.py', 'peers/detr_r50', '--shape', 64, 96, '--runtimes', 'eager']
     code, report = run(tmp_path, 'detectors', *options, '--clock', 'cpu')
     assert code == 0
-    assert [row['model'] for row in report['rows']] == ['e2e_mf26m', 'detr_r50']
+    assert [row['model'] for row in report['rows']] == ['e2e_paper_mf26m', 'detr_r50']
     assert report['rows'][0]['ratio'] == 1
 
 
 def test_training(tmp_path):
-    code, report = run(tmp_path, 'train', '--models', 'configs/cpu/e2e_mf26m.py', '--size', 64, '--batch-size', 2)
+    code, report = run(tmp_path, 'train', '--models', 'configs/cpu/e2e_paper_mf26m.py', '--size', 64, '--batch-size', 2)
     assert code == 0
     (row,) = report['rows']
     parts = row['data'] + row['forward'] + row['backward'] + row['optimizer']
@@ -137,7 +137,7 @@ def test_readers_give_images_alike(tmp_path):
         (['eval', '--repeats', '0'], '--repeats must be at least 1'),
         (['loading', '--workers', '-1'], '--workers must be 0 or more, got -1'),
         (['loading', '--data-root', 'nowhere'], 'nowhere/train/: no such folder of class folders'),
-        (['loading', '--config', 'configs/shapes/e2e_mf26m.py'], 'does not begin with LoadReducedImage'),
+        (['loading', '--config', 'configs/shapes/e2e_paper_mf26m.py'], 'does not begin with LoadReducedImage'),
         (['loading', '--images', '2', '--shape', '32', '32'], '--batch-size 32: there are 2 images'),
         (['eval', '--threads', '1000'], 'threads must be a whole number'),
     ],

@@ -9,7 +9,7 @@ from quick import QUICK, lengths
 from mfdet.commands import train as train_command
 from mfdet.engine.inference import load_model
 
-SHAPES = str(Path(__file__).parents[2] / 'configs' / 'shapes' / 'e2e_mf26m.py')
+SHAPES = str(Path(__file__).parents[2] / 'configs' / 'shapes' / 'e2e_paper_mf26m.py')
 AIDS = ['model.bbox_head.denoising.contrastive=True', 'model.bbox_head.query_groups=2']
 NAMES = ('bbox_head.denoising.', 'bbox_head.query_groups.')
 

@@ -20,8 +20,8 @@ from mfdet.data.shapes import layout, write_coco
 from mfdet.models import MobileFormerClassifier
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
-SHAPES = str(CONFIGS / 'shapes' / 'e2e_mf26m.py')
-OWN = str(CONFIGS / 'cpu' / 'e2e_mf26m.py')
+SHAPES = str(CONFIGS / 'shapes' / 'e2e_paper_mf26m.py')
+OWN = str(CONFIGS / 'cpu' / 'e2e_paper_mf26m.py')
 QUICK_SHAPES = [*QUICK, *lengths(4, 3)]
 
 
@@ -166,7 +166,7 @@ def test_the_page_finds_the_query_behind_a_detection(trained):
     ('change', 'says'),
     [
         (dict(config=str(CONFIGS / 'nowhere.py')), 'nowhere.py: no such config file'),
-        (dict(config=str(CONFIGS / 'cpu' / 'e2e_mf26m.py')), 'does not fit'),
+        (dict(config=str(CONFIGS / 'cpu' / 'e2e_paper_mf26m.py')), 'does not fit'),
         (dict(checkpoint='nowhere.pth'), 'nowhere.pth: no such checkpoint file'),
         (dict(image='nowhere.png'), 'nowhere.png: no such image file'),
         (dict(image=SHAPES), 'not an image'),

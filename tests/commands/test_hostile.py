@@ -19,7 +19,7 @@ from mfdet.export.weights import export_weights
 
 ROOT = Path(__file__).parents[2]
 SHAPES = str(ROOT / 'configs' / 'shapes' / 'retinanet_mf26m.py')
-E2E = str(ROOT / 'configs' / 'shapes' / 'e2e_mf26m.py')
+E2E = str(ROOT / 'configs' / 'shapes' / 'e2e_paper_mf26m.py')
 SMALL = str(ROOT / 'configs' / 'small' / 'retinanet_mf151m.py')
 DATA = ['--data-root', '.', '--train-images', 'images', '--val-images', 'images', '--work-dir', 'new']
 

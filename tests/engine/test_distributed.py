@@ -18,7 +18,7 @@ from mfdet.commands import train
 
 ROOT = Path(__file__).parents[2]
 RETINANET = str(ROOT / 'configs' / 'shapes' / 'retinanet_mf26m.py')
-E2E = str(ROOT / 'configs' / 'shapes' / 'e2e_mf26m.py')
+E2E = str(ROOT / 'configs' / 'shapes' / 'e2e_paper_mf26m.py')
 STEPS = [
     'train_cfg.max_epochs=2',
     'train_cfg.val_interval=2',

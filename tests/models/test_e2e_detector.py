@@ -171,7 +171,7 @@ def test_tensor_mode_gives_logits_and_boxes_of_the_image():
 def test_what_does_not_fit_the_head_is_named():
     with pytest.raises(InputError, match='neck: an end-to-end Mobile-Former has none'):
         make_detector(neck=dict(type='FPN', in_channels=[24, 64, 96], out_channels=8, num_outs=3))
-    model = load_config('configs/cpu/e2e_mf26m.py').model
+    model = load_config('configs/cpu/e2e_paper_mf26m.py').model
     model.backbone = dict(type='MobileViT', arch='xxs', out_indices=(1, 2, 3))
     with pytest.raises(InputError, match=r'backbone: .* needs a MobileFormer, .*; got MobileViT'):
         MODELS.build(model)

@@ -29,7 +29,7 @@ def save(folder, name, classes):
 def test_a_row_for_the_cells_and_for_each_block(tmp_path, capsys):
     write_coco(tmp_path, 3, 0, (64, 64), 'val')
     data = [str(tmp_path / 'annotations' / 'val.json'), '--images', str(tmp_path / 'images')]
-    for name, rows in (('e2e_plus_mf26m', 4), ('e2e_mf26m', 5)):
+    for name, rows in (('e2e_plus_mf26m', 4), ('e2e_paper_mf26m', 5)):
         assert diagnose_queries.main([*save(tmp_path, name, list(CLASSES)), *data]) == 0
         header, *lines = capsys.readouterr().out.splitlines()
         assert header.split()[:3] == ['AP', 'AP50', 'AP75']
@@ -44,5 +44,5 @@ def test_a_row_for_the_cells_and_for_each_block(tmp_path, capsys):
 def test_other_classes(tmp_path, capsys):
     write_coco(tmp_path, 1, 0, (64, 64), 'val')
     data = [str(tmp_path / 'annotations' / 'val.json'), '--images', str(tmp_path / 'images')]
-    assert diagnose_queries.main([*save(tmp_path, 'e2e_mf26m', ['cat', 'dog']), *data]) == 2
+    assert diagnose_queries.main([*save(tmp_path, 'e2e_paper_mf26m', ['cat', 'dog']), *data]) == 2
     assert 'its classes are not those of' in capsys.readouterr().err
