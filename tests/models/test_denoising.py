@@ -192,15 +192,19 @@ def test_losses_are_those_of_all_but_padding():
         assert (x.grad[:, real].abs().amax((0, 2)) > 0).sum() >= 6
 
 
-@pytest.mark.parametrize('counts', [(0, 0), (0, 4), (40, 130)])
+@pytest.mark.parametrize('counts', [(0, 0), (0, 4), (3, 30)])
 @pytest.mark.parametrize(
     'options',
-    [{}, dict(num_classes=1), dict(loss_cls=SIGMOID), dict(loss_cls=SIGMOID, num_classes=1, query_groups=3)],
+    [
+        dict(denoising={}),
+        dict(denoising=dict(contrastive=True), num_classes=1),
+        dict(denoising=dict(max_queries=20), loss_cls=SIGMOID, num_classes=1),
+        dict(denoising=dict(contrastive=True), loss_cls=SIGMOID, query_groups=3),
+    ],
     ids=str,
 )
-@pytest.mark.parametrize('denoising', [{}, dict(contrastive=True)], ids=str)
-def test_every_parameter_has_a_gradient(options, counts, denoising):
-    head = make_head(denoising=denoising, **options).train()
+def test_every_parameter_has_a_gradient(options, counts):
+    head = make_head(**options).train()
     samples = make_samples(counts)
     if options.get('num_classes') == 1:
         for sample in samples:
