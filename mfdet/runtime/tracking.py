@@ -9,6 +9,7 @@ import numpy as np
 from mfdet.errors import InputError
 
 LEAST_SCORE = 0.1  # as in the paper: what scores less keeps no track alive
+DUPLICATE = 0.5  # IoU of two boxes of a class that are taken for the same object
 
 
 def can_track():
@@ -38,7 +39,8 @@ class Tracker:
     Objects are matched by the overlap of their boxes with where a Kalman filter expects them, each class by itself, so
     that a number belongs to one class. Detections below ``score_thr`` start no track, but those from ``least_score`` up
     keep one going while an object is hard to see; let the detector keep them: ``detector(image, tracker.least_score)``.
-    The same detections get the same numbers.
+    Of boxes of a class with an IoU above 0.5 the best alone counts, or an object would have two tracks, which
+    take turns. The same detections get the same numbers.
 
     Args:
         frame_rate: frames per second.
@@ -80,29 +82,30 @@ class Tracker:
                 all frames or for none.
 
         Returns:
-            :class:`mfdet.runtime.Detections` from ``score_thr`` up, with ``track_ids`` from 1 up. An object gets its
-            number in the second frame in a row that it is found in; until then it is -1.
+            :class:`mfdet.runtime.Detections` from ``score_thr`` up, without duplicates, with ``track_ids`` from 1 up.
+            An object gets its number in the second frame in a row that it is found in; until then it is -1.
         """
-        tracked = {}
+        tracked, least = {}, np.full(len(found), np.inf)  # of duplicates
         for label in sorted({*self._of_class, *found.labels.tolist()}):
             rows = np.flatnonzero(found.labels == label)
             boxes = self._supervision.Detections(
                 xyxy=found.boxes[rows].reshape(-1, 4).astype(float), confidence=found.scores[rows], data=dict(row=rows)
-            )
+            ).with_nms(DUPLICATE, class_agnostic=True)
+            least[boxes.data['row']] = self._threshold(label)
             result = self._tracker(label).update(boxes, timestamp=time)
             pairs = zip(result.data.get('row', ()), result.tracker_id.tolist(), strict=True)
             tracked.update({int(row): (label, number) for row, number in pairs if number >= 0})
         ids = np.full(len(found), -1)
         for row in sorted(tracked):  # so that of those that come together the best has the first number
             ids[row] = self._numbers.setdefault(tracked[row], len(self._numbers) + 1)
-        return dataclasses.replace(found, track_ids=ids).filter(self._thresholds(found.labels))
+        return dataclasses.replace(found, track_ids=ids).filter(least)
 
-    def _thresholds(self, labels):
-        return self._score_thr[labels] if self._score_thr.ndim else self._score_thr
+    def _threshold(self, label):
+        return float(self._score_thr[label] if self._score_thr.ndim else self._score_thr)
 
     def _tracker(self, label):
         if label not in self._of_class:
-            score = float(self._thresholds(label))
+            score = self._threshold(label)
             self._of_class[label] = self._trackers.ByteTrackTracker(
                 track_activation_threshold=score, high_conf_det_threshold=score, **self._options
             )

@@ -49,6 +49,13 @@ def files(out='predictions'):
     return sorted(path.name for path in Path(out).iterdir())
 
 
+def sequence(folder, values, names=None, info='[Sequence]\nname=MOT-1\nimDir=img1\nframeRate=5\n'):
+    for name, value in zip(names or [f'{i}.png' for i in range(8, 8 + len(values))], values, strict=True):
+        grey(f'{folder}/img1/{name}', value, (240, 320))
+    if info:
+        Path(folder, 'seqinfo.ini').write_text(info)
+
+
 @needs_trackers
 def test_a_video(capsys):
     # Cats score 0.2, 0.4, ..., dogs half of that: the cat starts with the second frame, the dog with the fourth.
@@ -92,8 +99,10 @@ def test_numbers_are_drawn():
 
 
 @needs_trackers
-def test_an_interrupted_one_goes_on_and_ends_as_one_left_alone(monkeypatch):
-    clip = video('clip.avi', fourcc='MJPG')
+@pytest.mark.parametrize('kind', ['video', 'folder'])
+def test_an_interrupted_one_goes_on_and_ends_as_one_left_alone(monkeypatch, kind):
+    sequence('seq', (50, 100, 150, 200, 250))
+    clip = video('clip.avi', fourcc='MJPG') if kind == 'video' else 'seq'
     assert predict(clip, '--track', '--out', 'alone') == 0
     run, left = Detector.run, iter([1, 2, 3])
 
@@ -105,7 +114,7 @@ def test_an_interrupted_one_goes_on_and_ends_as_one_left_alone(monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(Detector, 'run', stop)
         assert predict(clip, '--track') == 130
-    assert files() == ['predictions.jsonl']
+    assert files() == ['10.png', '8.png', '9.png', 'predictions.jsonl'][3 if kind == 'video' else 0 :]
     assert predict(clip) == 2  # of other detections
     assert predict(clip, '--track') == 0
     for name in files('alone'):
@@ -123,13 +132,6 @@ def test_batches_and_thresholds_of_classes():
     assert [line.split(',')[:2] for line in lines('other/clip.txt')] == [['3', '1'], ['4', '1'], ['5', '1'], ['5', '2']]
     tracks = json.loads(Path('other/clip_tracks.json').read_text())['tracks']
     assert [track['label'] for track in tracks] == ['dog', 'cat']
-
-
-def sequence(folder, values, names=None, info='[Sequence]\nname=MOT-1\nimDir=img1\nframeRate=5\n'):
-    for name, value in zip(names or [f'{i}.png' for i in range(8, 8 + len(values))], values, strict=True):
-        grey(f'{folder}/img1/{name}', value, (240, 320))
-    if info:
-        Path(folder, 'seqinfo.ini').write_text(info)
 
 
 @needs_trackers

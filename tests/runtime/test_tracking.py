@@ -107,6 +107,17 @@ def test_classes_may_have_scores_of_their_own():
 
 
 @needs_trackers
+def test_a_second_box_on_an_object_is_left_out():
+    steps = [[(0, 0, 0.9), (4, 0, 0.6), (4, 1, 0.8)], [(0, 0, 0.6), (4, 0, 0.9)], [(0, 0, 0.9), (40, 0, 0.6)]]
+    tracker, found = Tracker(frame_rate=5), []
+    for step in steps:
+        boxes, labels, scores = [square(x) for x, *_ in step], [k for _, k, _ in step], [score for *_, score in step]
+        found.append(tracker.update(detections(boxes, labels, scores)))
+    assert [one.boxes[:, 0].tolist() for one in found] == [[0, 4], [4], [0, 40]]
+    assert [one.track_ids.tolist() for one in found] == [[-1, -1], [1], [1, -1]]
+
+
+@needs_trackers
 def test_what_comes_out_is_sorted_as_what_went_in():
     tracker = Tracker(frame_rate=5)
     for _ in range(2):
