@@ -76,7 +76,7 @@ def plot_equal_accuracy(rows, points, path):
         Whether there was anything to draw.
     """
     from matplotlib.figure import Figure
-    from matplotlib.ticker import NullFormatter, ScalarFormatter
+    from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
     best = best_times(rows)
     groups = groups_of(best, points)
@@ -94,20 +94,23 @@ def plot_equal_accuracy(rows, points, path):
         for axes in (above, below):
             axes.set_visible(True)
             axes.grid(alpha=0.3, which='both')
-        sizes = sorted(best[ours])
+        sizes, lowest, highest = sorted(best[ours]), 0.75, 1.5
         for name, color in ((ours, 'black'), *((peer, colors[peer]) for peer in peers)):
             label = f'{name.replace(OURS, "MF")}: {TOP1[name]:.1f} %'
             above.plot(sizes, [best[name][size] for size in sizes], color=color, marker='.', label=label)
             if name != ours:
                 ratios = [best[ours][size] / best[name][size] for size in sizes]
                 below.plot(sizes, ratios, color=color, marker='.')
+                lowest, highest = min(lowest, *ratios), max(highest, *ratios)
         below.axhline(1, color='black', linewidth=1)
         above.set(title=ours, ylabel='latency in ms', yscale='log')
         above.legend(fontsize=8)
-        below.set(ylabel=f'{ours.replace(OURS, "MF")} / peer', yscale='log')
-        below.yaxis.set_major_formatter(ScalarFormatter())
-        below.yaxis.set_minor_formatter(NullFormatter() if below.get_ylim()[1] > 4 else ScalarFormatter())
-        below.tick_params(labelbottom=True, labelsize=8, which='both')
+        below.set(ylabel=f'{ours.replace(OURS, "MF")} / peer', yscale='log', ylim=(lowest / 1.15, highest * 1.15))
+        for axes, digits in ((above, (1, 2, 5)), (below, (1, 1.5, 2, 3, 5, 7))):
+            axes.yaxis.set_major_locator(LogLocator(subs=digits))
+            axes.yaxis.set_minor_locator(NullLocator())
+            axes.yaxis.set_major_formatter(StrMethodFormatter('{x:g}'))
+            axes.tick_params(labelbottom=axes is below, labelsize=8)
         if i >= len(groups) - wide:
             below.set_xlabel('side of the image in pixels')
     with replacing(path) as part:
