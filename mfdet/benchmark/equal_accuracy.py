@@ -26,6 +26,11 @@ def groups_of(names, points):
     return groups
 
 
+def sizes_of_both(best, ours, peer):
+    """Return the sizes at which two models were timed, in order."""
+    return sorted(best[ours].keys() & best[peer].keys())
+
+
 def ratio_rows(best, groups):
     """Return a row for each pair: the time of the Mobile-Former over that of the peer, by size.
 
@@ -35,7 +40,7 @@ def ratio_rows(best, groups):
     """
     return [
         {'model': ours, 'top-1': TOP1[ours], 'peer': peer, 'top-1 of peer': TOP1[peer]}
-        | {f'{size} px': best[ours][size] / best[peer][size] for size in sorted(best[ours])}
+        | {f'{size} px': best[ours][size] / best[peer][size] for size in sizes_of_both(best, ours, peer)}
         for ours, peers in groups.items()
         for peer in peers
     ]
@@ -60,7 +65,7 @@ def notes_of(rows, points):
         f'At equal accuracy: time of a Mobile-Former over that of a peer whose top-1 on ImageNet differs by {points:g} '
         f'points at most, by the side of the image; best runtime of each. Top-1 in % as published, at 224 px{at}: '
         f'{"; ".join(sources)}.',
-        markdown(list(pairs[0]), pairs),
+        markdown(max(map(list, pairs), key=len), pairs),
     ]
 
 
@@ -94,9 +99,10 @@ def plot_equal_accuracy(rows, points, path):
         for axes in (above, below):
             axes.set_visible(True)
             axes.grid(alpha=0.3, which='both')
-        sizes, lowest, highest = sorted(best[ours]), 0.75, 1.5
+        lowest, highest = 0.75, 1.5
         for name, color in ((ours, 'black'), *((peer, colors[peer]) for peer in peers)):
             label = f'{name.replace(OURS, "MF")}: {TOP1[name]:.1f} %'
+            sizes = sizes_of_both(best, ours, name)
             above.plot(sizes, [best[name][size] for size in sizes], color=color, marker='.', label=label)
             if name != ours:
                 ratios = [best[ours][size] / best[name][size] for size in sizes]
