@@ -26,6 +26,11 @@ def groups_of(names, points):
     return groups
 
 
+def sizes_of_both(best, ours, peer):
+    """Return the sizes at which two models were timed, in order."""
+    return sorted(best[ours].keys() & best[peer].keys())
+
+
 def ratio_rows(best, groups):
     """Return a row for each pair: the time of the Mobile-Former over that of the peer, by size.
 
@@ -35,7 +40,7 @@ def ratio_rows(best, groups):
     """
     return [
         {'model': ours, 'top-1': TOP1[ours], 'peer': peer, 'top-1 of peer': TOP1[peer]}
-        | {f'{size} px': best[ours][size] / best[peer][size] for size in sorted(best[ours])}
+        | {f'{size} px': best[ours][size] / best[peer][size] for size in sizes_of_both(best, ours, peer)}
         for ours, peers in groups.items()
         for peer in peers
     ]
@@ -60,7 +65,7 @@ def notes_of(rows, points):
         f'At equal accuracy: time of a Mobile-Former over that of a peer whose top-1 on ImageNet differs by {points:g} '
         f'points at most, by the side of the image; best runtime of each. Top-1 in % as published, at 224 px{at}: '
         f'{"; ".join(sources)}.',
-        markdown(list(pairs[0]), pairs),
+        markdown(max(map(list, pairs), key=len), pairs),
     ]
 
 
@@ -76,7 +81,7 @@ def plot_equal_accuracy(rows, points, path):
         Whether there was anything to draw.
     """
     from matplotlib.figure import Figure
-    from matplotlib.ticker import NullFormatter, ScalarFormatter
+    from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
     best = best_times(rows)
     groups = groups_of(best, points)
@@ -94,20 +99,24 @@ def plot_equal_accuracy(rows, points, path):
         for axes in (above, below):
             axes.set_visible(True)
             axes.grid(alpha=0.3, which='both')
-        sizes = sorted(best[ours])
+        lowest, highest = 0.75, 1.5
         for name, color in ((ours, 'black'), *((peer, colors[peer]) for peer in peers)):
             label = f'{name.replace(OURS, "MF")}: {TOP1[name]:.1f} %'
+            sizes = sizes_of_both(best, ours, name)
             above.plot(sizes, [best[name][size] for size in sizes], color=color, marker='.', label=label)
             if name != ours:
                 ratios = [best[ours][size] / best[name][size] for size in sizes]
                 below.plot(sizes, ratios, color=color, marker='.')
+                lowest, highest = min(lowest, *ratios), max(highest, *ratios)
         below.axhline(1, color='black', linewidth=1)
         above.set(title=ours, ylabel='latency in ms', yscale='log')
         above.legend(fontsize=8)
-        below.set(ylabel=f'{ours.replace(OURS, "MF")} / peer', yscale='log')
-        below.yaxis.set_major_formatter(ScalarFormatter())
-        below.yaxis.set_minor_formatter(NullFormatter() if below.get_ylim()[1] > 4 else ScalarFormatter())
-        below.tick_params(labelbottom=True, labelsize=8, which='both')
+        below.set(ylabel=f'{ours.replace(OURS, "MF")} / peer', yscale='log', ylim=(lowest / 1.15, highest * 1.15))
+        for axes, digits in ((above, (1, 2, 5)), (below, (1, 1.5, 2, 3, 5, 7))):
+            axes.yaxis.set_major_locator(LogLocator(subs=digits))
+            axes.yaxis.set_minor_locator(NullLocator())
+            axes.yaxis.set_major_formatter(StrMethodFormatter('{x:g}'))
+            axes.tick_params(labelbottom=axes is below, labelsize=8)
         if i >= len(groups) - wide:
             below.set_xlabel('side of the image in pixels')
     with replacing(path) as part:

@@ -1,6 +1,7 @@
 """Latency of backbones over image sizes (Mobile-Former, Figure 5), on each runtime."""
 
 import copy
+import math
 import tempfile
 
 import torch
@@ -30,7 +31,7 @@ def functions_of(name, backbone, size, chosen, folder, threads):
     return found | runtimes.functions_of(name, backbone, runtimes.LastMap, inputs, chosen, folder, threads)
 
 
-def measure_latency(names, sizes, chosen, threads, repeats, reference, clock='wall', progress=print):
+def measure_latency(names, sizes, chosen, threads, repeats, reference, clock='wall', largest=None, progress=print):
     """Time backbones at several square sizes.
 
     Args:
@@ -41,6 +42,7 @@ def measure_latency(names, sizes, chosen, threads, repeats, reference, clock='wa
         repeats: timed runs of each.
         reference: the model whose best runtime the ratios are to.
         clock: name of :data:`mfdet.benchmark.timing.CLOCKS`.
+        largest: dict of name to the largest size to time it at, where that is not the largest of all.
         progress: called with a line now and then.
 
     Returns:
@@ -53,15 +55,15 @@ def measure_latency(names, sizes, chosen, threads, repeats, reference, clock='wa
     with tempfile.TemporaryDirectory() as folder:
         for size in sizes:
             functions = {}
-            for name, backbone in backbones.items():
+            timed = [name for name in backbones if size <= (largest or {}).get(name, math.inf)]
+            for name in timed:
                 progress(f'{size} px: preparing {name}')
-                for runtime, function in functions_of(name, backbone, size, chosen, folder, threads).items():
+                for runtime, function in functions_of(name, backbones[name], size, chosen, folder, threads).items():
                     functions[name, runtime] = function
             seconds = by_turns(functions, repeats, clock=clock)
-            fastest = {name: min(seconds[key] for key in seconds if key[0] == name) for name in backbones}
+            fastest = {name: min(seconds[key] for key in seconds if key[0] == name) for name in timed}
             limits = {
-                name: count_complexity(copy.deepcopy(backbone), (size, size)).madds / rate
-                for name, backbone in backbones.items()
+                name: count_complexity(copy.deepcopy(backbones[name]), (size, size)).madds / rate for name in timed
             }
             for (name, runtime), spent in seconds.items():
                 row = {
@@ -97,6 +99,7 @@ def plot_latency(rows, reference, path):
         sizes = sorted(curve)
         above.plot(sizes, [curve[size] for size in sizes], marker='o', label=name)
         if reference in best:
+            sizes = [size for size in sizes if size in best[reference]]
             below.plot(sizes, [curve[size] / best[reference][size] for size in sizes], marker='o')
     above.set(ylabel='latency in ms, best runtime', yscale='log')
     above.legend()

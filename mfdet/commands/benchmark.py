@@ -52,6 +52,13 @@ def build_parser():
     latency.add_argument('--sizes', nargs='+', type=int, default=[224, 384, 512, 800], help='sides in pixels')
     latency.add_argument('--reference', default='MobileNetV3-Large', help='model that ratios are to')
     latency.add_argument(
+        '--up-to',
+        nargs='+',
+        default=[],
+        metavar='NAME=SIZE',
+        help='largest side to time a backbone at: attention over large maps takes gigabytes',
+    )
+    latency.add_argument(
         '--equal-accuracy',
         type=float,
         default=1.2,
@@ -162,6 +169,25 @@ def check_options(args):
         for name in args.models or []:
             if name not in BACKBONES:
                 raise InputError(f'--models {name}: the backbones are {", ".join(BACKBONES)}')
+    if args.kind == 'latency':
+        largest_sizes(args)
+
+
+def largest_sizes(args):
+    """Return the sizes of ``--up-to`` by the names of backbones.
+
+    Raises:
+        InputError: one is not written so, or such a backbone is not timed.
+    """
+    from mfdet.benchmark.peers import BACKBONES
+
+    largest = {}
+    for word in args.up_to:
+        name, _, size = word.partition('=')
+        if name not in (args.models or BACKBONES) or not size.isdecimal():
+            raise InputError(f'--up-to {word}: must be NAME=SIZE, a backbone that is timed and a side in pixels')
+        largest[name] = int(size)
+    return largest
 
 
 def named_configs(names):
@@ -190,9 +216,8 @@ def run(args):
             return limit.COLUMNS, *limit.measure_limit(names, args.sizes, args.threads, args.repeats)
         from mfdet.benchmark.equal_accuracy import notes_of, plot_equal_accuracy
 
-        rows, notes = latency.measure_latency(
-            names, args.sizes, args.runtimes, args.threads, args.repeats, args.reference, args.clock
-        )
+        timing = args.threads, args.repeats, args.reference, args.clock, largest_sizes(args)
+        rows, notes = latency.measure_latency(names, args.sizes, args.runtimes, *timing)
         latency.plot_latency(rows, args.reference, os.path.join(args.out, 'latency.png'))
         plot_equal_accuracy(rows, args.equal_accuracy, os.path.join(args.out, 'equal_accuracy.png'))
         return latency.COLUMNS, rows, [*notes, *notes_of(rows, args.equal_accuracy)]

@@ -188,6 +188,10 @@ class AnchorGraph(DetectorGraph):
         boxes = boxes.gather(1, best[..., None].expand(-1, -1, 4)) * used[..., None]
         return boxes, scores, labels.gather(1, best) * used
 
+    def foreground(self, logits):
+        """Return logits (B, n, K) without those of background, which softmax has last."""
+        return logits[..., : self.model.bbox_head.num_classes] if self.softmax else logits
+
     def candidates(self, level, logits, deltas):
         """Return the best (anchor, class) pairs of a level.
 
@@ -204,13 +208,13 @@ class AnchorGraph(DetectorGraph):
         logits = logits.permute(0, 2, 3, 1)
         shape, classes = logits.shape[1:3], head.num_classes
         logits = logits.flatten(1).unflatten(1, (-1, head.cls_out_channels))  # (B, H·W·A, K)
-        if self.softmax:
-            logits = logits.log_softmax(-1)[..., :classes]
+        logits = logits.log_softmax(-1) if self.softmax else logits
         # The best pairs are among the anchors of the best pairs: sorting those first, sigmoids last, is much less work.
-        anchor_logits = F.pad(logits.amax(2), (0, count), value=-math.inf)
+        anchor_logits = F.pad(self.foreground(logits).amax(2), (0, count), value=-math.inf)
         anchor_logits, kept = anchor_logits.topk(count)
         kept = kept.clamp(max=logits.shape[1] - 1)
-        logits = logits.gather(1, kept[..., None].expand(-1, -1, classes))
+        # Background goes after the gathering: OpenVINO takes a slice in front of it away, and then finds shapes amiss.
+        logits = self.foreground(logits.gather(1, kept[..., None].expand(-1, -1, logits.shape[-1])))
         logits = logits.masked_fill(anchor_logits[..., None] == -math.inf, -math.inf)
         scores, index = logits.flatten(1).topk(count)
         scores, place = scores.exp() if self.softmax else scores.sigmoid(), kept.gather(1, index // classes)

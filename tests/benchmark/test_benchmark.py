@@ -41,9 +41,11 @@ def test_a_table_shows_what_is_missing():
 
 def test_latency(tmp_path):
     names = ['Mobile-Former-214M', 'MobileNetV3-Large']
-    code, report = run(tmp_path, 'latency', '--sizes', 64, '--models', *names, '--runtimes', 'eager')
+    options = ['--sizes', 64, 96, '--models', *names, '--runtimes', 'eager', '--up-to', f'{names[0]}=64']
+    code, report = run(tmp_path, 'latency', *options)
     assert code == 0
-    rows = report['rows']
+    *rows, larger = report['rows']
+    assert (larger['model'], larger['size'], larger['ratio']) == (names[1], 96, 1)
     assert [(row['model'], row['runtime']) for row in rows] == [
         (names[0], 'straightforward'),
         (names[0], 'eager'),
@@ -130,6 +132,8 @@ def test_readers_give_images_alike(tmp_path):
         (['latency', '--sizes', '100'], '--sizes must be multiples of 32'),
         (['latency', '--runtimes', 'tflite'], "--runtimes: there is no 'tflite'"),
         (['latency', '--models', 'VGG'], '--models VGG: the backbones are Mobile-Former-508M'),
+        (['latency', '--up-to', 'MobileNetV2'], '--up-to MobileNetV2: must be NAME=SIZE'),
+        (['latency', '--models', 'MobileNetV2', '--up-to', 'ResNet-18=64'], 'a backbone that is timed'),
         (['latency', '--equal-accuracy', '-1'], '--equal-accuracy must be 0 or more points, got -1.0'),
         (['table', '--clock', 'cpu', '--threads', '2'], '--clock cpu adds up the time of all threads'),
         (['train', '--models', 'nowhere.py'], 'nowhere.py: no such config file'),

@@ -54,6 +54,15 @@ def test_a_plot_is_drawn(tmp_path):
     assert (tmp_path / 'plot.png').stat().st_size > 0
 
 
+def test_sizes_at_which_a_peer_was_not_timed_are_left_open(tmp_path):
+    rows = [row for row in ROWS if (row['model'], row['size']) != ('MobileNetV3-Large', 128)]
+    assert notes_of(rows, 3.2)[1].splitlines()[2:] == [
+        '| Mobile-Former-151M | 75.2 | MobileNetV3-Large | 75.2 | 1.50 | – |',
+        '| Mobile-Former-151M | 75.2 | MobileViT-S | 78.4 | 3.00 | 3.00 |',
+    ]
+    assert plot_equal_accuracy(rows, 3.2, tmp_path / 'plot.png')
+
+
 def test_nothing_is_written_where_nothing_is_alike(tmp_path):
     rows = [row for row in ROWS if row['model'] != 'MobileNetV3-Large']
     assert notes_of(rows, 1.2) == []

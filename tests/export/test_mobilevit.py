@@ -71,6 +71,14 @@ def test_graph_equals_the_prediction_of_mmdet_fused_or_not(trained):
 
 
 @pytest.mark.slow
+def test_openvino_file_agrees_with_pytorch(trained, tmp_path, capsys):
+    pytest.importorskip('openvino')
+    path = tmp_path / 'detector.xml'
+    assert export.main([trained[1], trained[2], '--format', 'openvino', '--output', str(path)]) == 0
+    assert 'detections agree with PyTorch' in capsys.readouterr().out
+
+
+@pytest.mark.slow
 def test_onnx_takes_any_size(trained, tmp_path, capsys):
     pytest.importorskip('onnxruntime')
     path = tmp_path / 'detector.onnx'
