@@ -1,4 +1,4 @@
-"""What mkdocs does beside: links that leave docs/ lead to copies of the files, and optional pages may be missing."""
+"""What mkdocs does beside: links that leave docs/ lead to copies of the files."""
 
 import posixpath
 import re
@@ -7,22 +7,7 @@ from pathlib import Path
 from mkdocs.structure.files import File
 
 ROOT = Path(__file__).parents[2]
-OPTIONAL = ('video.md',)  # pages of the navigation that not every version has
 LINK = re.compile(r'(?<=\]\()((?:\.\./)+[^)#\s]+)')
-
-
-def without(nav, names):
-    """Return a navigation without the pages of these names."""
-    if isinstance(nav, str):
-        return nav
-    if isinstance(nav, list):
-        return [item for item in (without(item, names) for item in nav) if item]
-    return {title: without(item, names) for title, item in nav.items() if item not in names}
-
-
-def on_config(config):
-    """Leave optional pages out of the navigation where they are missing."""
-    config.nav = without(config.nav, [name for name in OPTIONAL if not Path(config.docs_dir, name).is_file()])
 
 
 def on_page_markdown(markdown, page, config, files):
