@@ -20,8 +20,7 @@ PAGES = [ROOT / 'README.md', *sorted(DOCS.rglob('*.md'))]
 def test_every_page_is_in_the_navigation():
     pages = re.findall(r'^ +- .*: ([\w/]+\.md)$', (ROOT / 'mkdocs.yml').read_text(), re.MULTILINE)
     assert len(pages) == len(set(pages))
-    optional = {'video.md'}
-    assert set(pages) - optional == {path.relative_to(DOCS).as_posix() for path in DOCS.rglob('*.md')} - optional
+    assert set(pages) == {path.relative_to(DOCS).as_posix() for path in DOCS.rglob('*.md')}
 
 
 @pytest.mark.parametrize('package', [mfdet, mfdet.runtime, mfdet.models, mfdet.layers])
