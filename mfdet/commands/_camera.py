@@ -59,7 +59,7 @@ def open_shown(args, stack):
     try:
         return stack.enter_context(open_window(f'mfdet: {args.input[0]}'))
     except InputError as error:
-        raise InputError(f'--show: {error}; leave --show out') from error
+        raise InputError(f'--show: {error}; leave --show out, and give --out') from error
 
 
 def track_paths(folder, stem):

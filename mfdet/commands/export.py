@@ -97,7 +97,7 @@ def write_graph(args, model, metadata, stem):
     onnx = args.format == 'onnx'
     path = f'{stem}.onnx'
     source = model if onnx else channels_last(copy.deepcopy(model), bool(args.fixed_size))
-    with announced('tracing the model into an ONNX graph, for a minute or two'):
+    with announced('tracing the model into an ONNX graph, for one to three minutes'):
         export_onnx(build_graph(source, not args.preprocess), metadata, path, optimize=onnx)
     if onnx:
         return path

@@ -92,7 +92,7 @@ def set_data(config, data_root=None, train=None, val=None, options=None):
                 )
             continue
         if data_root and not os.path.isdir(data_root):
-            raise InputError(f'{data_root}: no such data folder (--data-root); {HOW_TO_GET_COCO}')
+            raise InputError(f'{data_root}: no such data folder (--data-root)')
         if data_root:
             dataset.data_root = data_root
         if pair:
@@ -126,7 +126,10 @@ def check_data(config, splits):
         root = dataset.get('data_root') or ''
         absolute = os.path.isabs(dataset.ann_file) and os.path.isabs(dataset.get('data_prefix', {}).get('img', ''))
         if root and not absolute and not os.path.isdir(root):
-            raise InputError(f'{root}: no such data folder (--data-root); {HOW_TO_GET_COCO}')
+            raise InputError(
+                f'{root}: no such data folder; name that of your images with --data-root, --train-ann, --train-images, '
+                f'--val-ann and --val-images, or {HOW_TO_GET_COCO}'
+            )
         ann_file = os.path.join(root, dataset.ann_file)
         images = os.path.join(root, dataset.get('data_prefix', {}).get('img', ''))
         if not os.path.isfile(ann_file):

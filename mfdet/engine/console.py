@@ -158,7 +158,7 @@ class ConsoleHook(Hook):
             self.console.step(done, text)
             return
         parts, now = PARTS * done // self.total, time.monotonic()
-        if done < self.total and (parts > self._parts or not self._has_said) and now - self._last >= SILENCE:
+        if done <= 0.9 * self.total and (parts > self._parts or not self._has_said) and now - self._last >= SILENCE:
             self.console.say(f'{self.what}, {done}/{self.total}: {text()}')
             self._parts, self._last, self._has_said = parts, now, True
 

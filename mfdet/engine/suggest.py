@@ -83,7 +83,7 @@ def suggest(counts, small, longest, memory, device):
         )
     else:
         head, why = 'e2e_plus', 'end to end, without anchors to choose (docs/results.md)'
-    reasons['base'] = f'{why}; {arch} as images of {size} pixels are {"small" if family == "cpu" else "larger"}'
+    reasons['base'] = f'{why}; {arch}, which is for images {"up to" if family == "cpu" else "above"} 224 pixels'
     batch_size, whole = BATCH_SIZE, size * size * BYTES_PER_PIXEL
     while batch_size > 1 and batch_size * whole > memory / 2:
         batch_size //= 2

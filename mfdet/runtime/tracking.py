@@ -28,7 +28,8 @@ def import_trackers():
         import trackers
     except ImportError as error:
         raise InputError(
-            f'tracking objects needs the package trackers: pip install "mfdet[video]" ({error})'
+            f'tracking objects needs the package trackers: pip install "mfdet[video]", which brings another build of '
+            f'OpenCV, see docs/video.md ({error})'
         ) from error
     return trackers, supervision
 
