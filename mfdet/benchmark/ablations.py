@@ -300,20 +300,28 @@ def run_mfdet(words, log, threads):
     here = os.path.dirname(os.path.dirname(mfdet.__file__))  # a clone need not be installed
     path = os.pathsep.join(filter(None, [here, os.environ.get('PYTHONPATH')]))
     env = {**os.environ, 'PYTHONPATH': path, 'OMP_NUM_THREADS': str(threads)}
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
+    process, stopped = None, []
+
+    def stop(*_):
+        stopped.append(True)
+        if process is not None:
+            process.terminate()
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         with open(log, 'a') as file:
             process = subprocess.Popen(
                 [sys.executable, '-m', 'mfdet', *words], stdout=file, stderr=subprocess.STDOUT, env=env
             )
-        try:
-            return process.wait()
-        except KeyboardInterrupt:  # the training saves its state, and the next run goes on from there
+        if stopped:  # before there was a process to tell
             process.terminate()
-            process.wait()
-            raise
+        code = process.wait()  # told to end, a training saves its state, and the next run goes on from there
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if stopped:
+        raise KeyboardInterrupt
+    return code
 
 
 def measure_ablations(names, task=None, progress=print):

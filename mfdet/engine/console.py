@@ -230,7 +230,7 @@ class ConsoleHook(Hook):
     def before_test_epoch(self, runner):
         """Begin a test."""
         self.console.say(
-            f'Testing {runner.cfg.load_from or "the model"} on {len(runner.test_dataloader.dataset)} images'
+            f'Testing {runner.cfg.get("load_from") or "the model"} on {len(runner.test_dataloader.dataset)} images'
         )
         self._begin('Testing', len(runner.test_dataloader))
 

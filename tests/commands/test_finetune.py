@@ -13,7 +13,7 @@ from mfdet.commands import train as train_command
 from mfdet.data.shapes import write_coco
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
-FAMILIES = ('retinanet', 'e2e', 'e2e_plus')
+FAMILIES = ('retinanet', 'e2e_paper', 'e2e_plus')
 NEW = {'ring': 'washer', 'cross': 'Ellipse'}  # names of the data to fine-tune on; four of six stay as they are
 
 
@@ -65,7 +65,7 @@ def test_all_but_the_rows_of_new_classes_is_taken_over(family, trained, folder, 
     before, after = read(trained), read(tmp_path / 'epoch_1.pth')
     classes_before, classes = (part['meta']['dataset_meta']['classes'] for part in (before, after))
     assert set(classes) - set(classes_before) == {'washer', 'Ellipse'}
-    bias = dict(retinanet='retina_cls', e2e='fc_cls', e2e_plus='selection.classify')[family]
+    bias = dict(retinanet='retina_cls', e2e_paper='fc_cls', e2e_plus='selection.classify')[family]
     rows_before, rows = (part['state_dict'][f'bbox_head.{bias}.weight'] for part in (before, after))
     for i, name in enumerate(classes):
         same = name in classes_before and torch.equal(rows[i], rows_before[classes_before.index(name)])

@@ -1,5 +1,7 @@
 """The detectors that ours are compared with, exported: DETR, and RetinaNet on backbones of mmdet."""
 
+import copy
+
 import pytest
 import torch
 from mmdet.models.detectors import DETR
@@ -37,7 +39,7 @@ def shrunk(name):
     config.test_dataloader.dataset.pipeline[1].scale = (128, 96)
     init_default_scope('mmdet')
     torch.manual_seed(0)
-    detector = MODELS.build(model).eval()
+    detector = MODELS.build(copy.deepcopy(model)).eval()  # DETR's head writes a tensor into its config
     for module in detector.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.running_mean.normal_(std=0.1)
