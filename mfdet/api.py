@@ -82,7 +82,7 @@ def train(config, train=None, val=None, **options):
     """Train a detector or a classifier, as ``mfdet train`` does, in this process.
 
     Args:
-        config: config file, or the name of a shipped one, such as ``'small/e2e_plus_mf151m'``.
+        config: config file, or the name of a shipped one, such as ``'small/e2e_mf151m'``.
         train: (annotation file, image folder) for training, COCO JSON; None for the config's. Relative to
             ``data_root``, if that is given.
         val: the same for validation.
