@@ -20,6 +20,7 @@ TRAIN = [
 # The configs in the root of a clone are installed as data below the package, where mfdet/engine/find_config.py looks.
 CONFIGS = sorted({'.'.join(('mfdet', *path.relative_to(ROOT).parts[:-1])) for path in ROOT.glob('configs/**/*.py')})
 EXPORT = [*TRAIN, 'torch>=2.8', 'onnx>=1.16', 'onnxscript>=0.5', 'onnxruntime>=1.18']
+INT8 = [*EXPORT, 'openvino>=2024.6', 'nncf>=3']
 setup(
     name='mfdet',
     version=VERSION,
@@ -40,9 +41,9 @@ setup(
         'faster': ['faster-coco-eval>=1.6'],
         'export': EXPORT,
         'openvino': ['openvino>=2024.6'],
+        'int8': INT8,
         'dev': [
-            *EXPORT,
-            'openvino>=2024.6',
+            *INT8,
             'faster-coco-eval>=1.6',
             'hypothesis>=6.100',
             'ipykernel>=6.29',

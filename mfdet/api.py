@@ -119,7 +119,7 @@ def export(checkpoint, output, config=None, **options):
         checkpoint: of the training.
         output: file to write: ``.onnx``, ``.xml`` (OpenVINO) or ``.safetensors`` (weights).
         config: config of the training; None for the one in the checkpoint.
-        options: of the command, with ``_`` for ``-``, such as ``fp16=True`` or ``fixed_size=(320, 320)``.
+        options: of the command, with ``_`` for ``-``, such as ``precision='int8'`` or ``fixed_size=(320, 320)``.
 
     Returns:
         Path of the file.

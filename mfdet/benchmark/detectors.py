@@ -13,7 +13,7 @@ from mfdet.complexity import count_detector
 from mfdet.engine.config import load_config
 from mfdet.export.graph import build_graph
 
-COLUMNS = ('model', 'runtime', 'ms', 'ratio', 'of the limit')
+COLUMNS = ('model', 'runtime', 'ms', 'images/s', 'ratio', 'of the limit')
 
 
 def build_detector(config):
@@ -22,11 +22,12 @@ def build_detector(config):
     return MODELS.build(load_config(config).model).eval().requires_grad_(False)
 
 
-def functions_of(name, model, shape, chosen, folder, threads):
+def functions_of(name, model, shape, chosen, folder, threads, batch_size=1):
     """Return the functions to time for one detector: runtime to function."""
     padded = [-(-side // 32) * 32 for side in shape]
-    inputs = dict(images=torch.randn(1, 3, *padded), sizes=torch.tensor([shape]))
-    return runtimes.functions_of(name, model, build_graph, inputs, chosen, folder, threads, padded)
+    inputs = dict(images=torch.randn(batch_size, 3, *padded), sizes=torch.tensor([shape] * batch_size))
+    size = padded if batch_size == 1 else None
+    return runtimes.functions_of(name, model, build_graph, inputs, chosen, folder, threads, size)
 
 
 def count_madds(model, shape):
@@ -36,12 +37,13 @@ def count_madds(model, shape):
     return count_detector(model, shape).madds
 
 
-def measure_detectors(configs, shape, chosen, threads, repeats, clock='wall', progress=print):
-    """Time detectors on one image.
+def measure_detectors(configs, shape, chosen, threads, repeats, clock='wall', batch_size=1, progress=print):
+    """Time detectors on one image, or on batches of images of one size.
 
     Args:
         configs: name to config, see :func:`build_detector`.
         shape: (height, width) of the image in pixels.
+        batch_size: images at a time.
         chosen, threads, repeats, clock, progress: see :func:`mfdet.benchmark.latency.measure_latency`.
 
     Returns:
@@ -54,7 +56,7 @@ def measure_detectors(configs, shape, chosen, threads, repeats, clock='wall', pr
     with tempfile.TemporaryDirectory() as folder:
         for name, model in models.items():
             progress(f'preparing {name}')
-            for runtime, function in functions_of(name, model, shape, chosen, folder, threads).items():
+            for runtime, function in functions_of(name, model, shape, chosen, folder, threads, batch_size).items():
                 functions[name, runtime] = function
         seconds = by_turns(functions, repeats, warmup=2, clock=clock)
     first = min(spent for (name, _), spent in seconds.items() if name == next(iter(models)))
@@ -64,8 +66,9 @@ def measure_detectors(configs, shape, chosen, threads, repeats, clock='wall', pr
             'model': name,
             'runtime': runtime,
             'ms': 1e3 * spent,
+            'images/s': batch_size / spent,
             'ratio': spent / first,
-            'of the limit': madds[name] / rate / spent,
+            'of the limit': batch_size * madds[name] / rate / spent,
         }
         for (name, runtime), spent in seconds.items()
     ]

@@ -1,9 +1,10 @@
-"""What quantisation costs and gains: AP and speed of two exported files."""
+"""What a lower precision costs and gains: AP and speed of two exported files."""
 
 import functools
 
 import numpy as np
 from mmengine.evaluator import Evaluator
+from mmengine.logging import MMLogger
 from mmengine.runner import Runner
 
 from mfdet.benchmark.timing import by_turns
@@ -19,14 +20,19 @@ def score(path, config):
     evaluator.dataset_meta = loader.dataset.metainfo
     for batch in loader:
         evaluator.process(model.test_step(batch), batch)
-    return evaluator.evaluate(len(loader.dataset))['coco/bbox_mAP']
+    logger = MMLogger.get_current_instance()
+    level = logger.level
+    logger.setLevel('WARNING')  # no tables in between
+    metrics = evaluator.evaluate(len(loader.dataset))
+    logger.setLevel(level)
+    return metrics['coco/bbox_mAP']
 
 
 def speed_ratio(first, second, metadata, repeats=15):
     """Return the median time of ``first`` over that of ``second``, run by turns on one thread at the test size."""
     resize = metadata['resize'] or dict(scale=[96, 96])
-    images = np.zeros((1, 3, *(-(-side // 32) * 32 for side in sorted(resize['scale']))), np.float32)
-    sizes = np.array([images.shape[2:]])
+    size = metadata.get('fixed_size') or [-(-side // 32) * 32 for side in sorted(resize['scale'])]
+    images, sizes = np.zeros((1, 3, *size), np.float32), np.array([size])
     detectors = {path: Detector(path, threads=1) for path in (first, second)}
     times = by_turns({path: functools.partial(d.run, images, sizes) for path, d in detectors.items()}, repeats)
     return times[first] / times[second]

@@ -9,11 +9,14 @@ from mfdet.errors import InputError
 from mfdet.export.channels_last import channels_last
 from mfdet.export.graph import ClassifierGraph
 from mfdet.export.onnx import export_onnx
+from mfdet.export.openvino import quantize_openvino
+from mfdet.export.quantize import quantize_onnx
 from mfdet.models.backbone import Backbone
 from mfdet.models.fuse import fuse
 from mfdet.runtime.openvino_core import openvino_core
 
-RUNTIMES = ('eager', 'compile', 'onnxruntime', 'openvino')
+RUNTIMES = ('eager', 'compile', 'onnxruntime', 'onnxruntime-int8', 'openvino', 'openvino-int8', 'openvino-bf16')
+PRECISIONS = ('fp32', 'int8', 'bf16')
 
 
 class LastMap(ClassifierGraph):
@@ -93,14 +96,43 @@ def free_dimensions(path, inputs):
     }
 
 
-def openvino(path, inputs, threads):
-    """Return a function that runs an ONNX file by OpenVINO in float32; otherwise as :func:`onnxruntime`."""
+def openvino(path, inputs, threads, hint='f32'):
+    """Return a function that runs a file by OpenVINO; otherwise as :func:`onnxruntime`.
+
+    Args:
+        path: ONNX file, or OpenVINO's own (.xml).
+        inputs, threads: see above.
+        hint: what to compute in, 'f32' or, where the CPU has it, 'bf16'.
+    """
     core = openvino_core()
     model = core.read_model(path)
     model.reshape({name: list(array.shape) for name, array in inputs.items()})
-    options = {'INFERENCE_PRECISION_HINT': 'f32', 'INFERENCE_NUM_THREADS': threads, 'PERFORMANCE_HINT': 'LATENCY'}
+    options = {'INFERENCE_PRECISION_HINT': hint, 'INFERENCE_NUM_THREADS': threads, 'PERFORMANCE_HINT': 'LATENCY'}
     request = core.compile_model(model, 'CPU', options).create_infer_request()
     return lambda: request.infer(inputs)
+
+
+def quantized(path, suffix, inputs):
+    """Write an ONNX file in INT8 beside itself, its ranges measured on the very inputs it is timed on; return the path.
+
+    The weights are random, so this is for timing alone. ``suffix`` is .onnx, or .xml for OpenVINO.
+    """
+    target = f'{os.path.splitext(path)[0]}-int8{suffix}'
+    if not os.path.exists(target):
+        quantize = quantize_onnx if suffix == '.onnx' else quantize_openvino
+        quantize(path, target, dict(version='0'), [inputs])
+    return target
+
+
+def with_precisions(names, precisions):
+    """Return the runtimes of names, in each of the precisions that they have.
+
+    Args:
+        names: of :data:`RUNTIMES`.
+        precisions: of :data:`PRECISIONS`.
+    """
+    found = [name if precision == 'fp32' else f'{name}-{precision}' for name in names for precision in precisions]
+    return [name for name in dict.fromkeys(found) if name in RUNTIMES]
 
 
 def check_runtimes(names):
@@ -135,15 +167,26 @@ def functions_of(name, model, graph_of, inputs, chosen, folder, threads, size=No
         found['eager'] = eager(graph_of(fuse(copy.deepcopy(model)) if own else model), tensors, threads)
     if 'compile' in chosen:
         found['compile'] = compiled(graph_of(copy.deepcopy(model)), tensors, threads)
-    if 'onnxruntime' in chosen:
+    if any(runtime.startswith('onnxruntime') for runtime in chosen):
         path = onnx_file(graph_of(copy.deepcopy(model)), folder, name, size)
-        found['onnxruntime'] = onnxruntime(path, arrays, threads)
-    if 'openvino' in chosen:
-        if own:
-            height, width = tensors[0].shape[-2:]
+        if 'onnxruntime' in chosen:
+            found['onnxruntime'] = onnxruntime(path, arrays, threads)
+        if 'onnxruntime-int8' in chosen:
+            found['onnxruntime-int8'] = onnxruntime(quantized(path, '.onnx', arrays), arrays, threads)
+    if any(runtime.startswith('openvino') for runtime in chosen):
+        batch, _, height, width = tensors[0].shape
+        if own and batch == 1:
             graph = graph_of(channels_last(copy.deepcopy(model), fixed_size=True))
             path = onnx_file(graph, folder, f'{name}-{height}x{width}', (height, width), optimize=False)
+        elif own:
+            graph = graph_of(channels_last(copy.deepcopy(model)))
+            path = onnx_file(graph, folder, f'{name}-channels-last', optimize=False)
         else:
             path = onnx_file(graph_of(copy.deepcopy(model)), folder, name, size)
-        found['openvino'] = openvino(path, arrays, threads)
+        if 'openvino' in chosen:
+            found['openvino'] = openvino(path, arrays, threads)
+        if 'openvino-int8' in chosen:
+            found['openvino-int8'] = openvino(quantized(path, '.xml', arrays), arrays, threads)
+        if 'openvino-bf16' in chosen:
+            found['openvino-bf16'] = openvino(path, arrays, threads, 'bf16')
     return found

@@ -152,7 +152,7 @@ def measure_table(names, shape, runs, latency, threads, repeats, clock='wall', p
         for entry, row in zip(entries, rows, strict=True):
             if entry.config:  # one after the other: all at once do not fit into memory
                 configs, size = {entry.name: entry.config}, tuple(shape or entry.shape)
-                timed, _ = measure_detectors(configs, size, latency, threads, repeats, clock, progress)
+                timed, _ = measure_detectors(configs, size, latency, threads, repeats, clock, progress=progress)
                 best = min(timed, key=lambda time: time['ms'])
                 row['ms'], row['runtime'] = best['ms'], best['runtime']
         columns += LATENCY

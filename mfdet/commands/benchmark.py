@@ -1,6 +1,7 @@
 """Measure speed by turns in one process; tables of detectors and of the paper's ablations."""
 
 import argparse
+import importlib.util
 import os
 import shlex
 import sys
@@ -14,7 +15,7 @@ from mfdet.runtime.detector import check_threads
 
 EXAMPLE = """examples:
   %(prog)s latency --sizes 224 512 800
-  %(prog)s detectors --runtimes onnxruntime openvino
+  %(prog)s detectors --runtimes onnxruntime openvino --precision fp32 int8
   %(prog)s train --models retinanet_mf151m peers/retinanet_r18 --size 320
   %(prog)s eval --images 5000
   %(prog)s loading --data-root imagenet --workers 0 4 8
@@ -46,6 +47,13 @@ def build_parser():
         default=['eager', 'onnxruntime', 'openvino'],
         help='of eager, compile, onnxruntime, openvino',
     )
+    runtimes.add_argument(
+        '--precision',
+        nargs='+',
+        default=['fp32'],
+        choices=('fp32', 'int8', 'bf16'),
+        help='of onnxruntime (fp32, int8) and openvino (all): convolutions in INT8, or bfloat16 (default: fp32)',
+    )
     add = kinds.add_parser
     latency = add('latency', parents=[shared, runtimes], help='backbones over image sizes, with a plot')
     latency.add_argument('--models', nargs='+', metavar='NAME', help='backbones (default: all)')
@@ -74,6 +82,7 @@ def build_parser():
     detectors.add_argument(
         '--shape', type=int, nargs=2, default=(800, 1333), metavar=('H', 'W'), help='image in pixels'
     )
+    detectors.add_argument('--batch-size', type=int, default=1, help='images at a time (default: 1)')
     train = add('train', parents=[shared], help='training steps')
     train.add_argument('--models', nargs='+', default=DETECTORS, metavar='CONFIG', help=configs)
     train.add_argument('--size', type=int, default=320, help='side of the images in pixels (default: 320)')
@@ -150,9 +159,14 @@ def check_options(args):
     if any(side % 32 for side in getattr(args, 'sizes', [])):
         raise InputError('--sizes must be multiples of 32, as exported models take them')
     if hasattr(args, 'runtimes'):
-        from mfdet.benchmark.runtimes import check_runtimes
+        from mfdet.benchmark.runtimes import check_runtimes, with_precisions
 
         check_runtimes(args.runtimes)
+        args.runtimes = with_precisions(args.runtimes, args.precision)
+        if not args.runtimes:
+            raise InputError(f'--precision {" ".join(args.precision)}: none of --runtimes has it, openvino has all')
+        if any(name.endswith('int8') for name in args.runtimes) and importlib.util.find_spec('nncf') is None:
+            raise InputError('--precision int8 needs nncf: pip install "mfdet[int8]"')
     if not getattr(args, 'equal_accuracy', 0) >= 0:
         raise InputError(f'--equal-accuracy must be 0 or more points, got {args.equal_accuracy}')
     if args.kind == 'loading' and min(args.workers) < 0:
@@ -252,7 +266,7 @@ def run(args):
     from mfdet.benchmark import detectors
 
     shape = tuple(args.shape)
-    timing = args.threads, args.repeats, args.clock
+    timing = args.threads, args.repeats, args.clock, args.batch_size
     return detectors.COLUMNS, *detectors.measure_detectors(configs, shape, args.runtimes, *timing)
 
 

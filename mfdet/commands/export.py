@@ -7,16 +7,16 @@ import sys
 import tempfile
 
 from mfdet.commands._detection import data_pair
+from mfdet.commands._precision import MEASURED, PRECISIONS, check_precision, in_lower_precision
 from mfdet.commands._run import add_config_options, announced, command, new_parser
 from mfdet.commands.train import add_data_options
 from mfdet.compat import check_environment
 from mfdet.errors import InputError
-from mfdet.export.quantize import calibration_images
 from mfdet.files import check_writable
 
 EXAMPLE = """examples:
   %(prog)s CONFIG CHECKPOINT --format onnx --output detector.onnx
-  %(prog)s CONFIG CHECKPOINT --format openvino --fp16 --output detector.xml
+  %(prog)s CONFIG CHECKPOINT --format openvino --precision int8 --calibration IMAGES --output detector.xml
   %(prog)s CONFIG CHECKPOINT --format weights --output detector.safetensors"""
 COMPARING = 'comparing its output with that of PyTorch'
 SUFFIXES = dict(weights='.safetensors', onnx='.onnx', openvino='.xml')
@@ -32,7 +32,13 @@ def build_parser():
         '--output', required=True, metavar='FILE', help=f'file to write: {", ".join(SUFFIXES.values())}'
     )
     parser.add_argument('--preprocess', action='store_true', help='put normalisation and channel order into the graph')
-    parser.add_argument('--fp16', action='store_true', help='OpenVINO: weights in half precision')
+    parser.add_argument(
+        '--precision',
+        choices=PRECISIONS,
+        default='fp32',
+        help='what to compute in: int8 (onnx, openvino) and bf16 (openvino) are kept if AP holds and they are faster '
+        'here; fp16 (openvino) halves the file and computes in float32',
+    )
     parser.add_argument(
         '--fixed-size',
         type=int,
@@ -41,9 +47,11 @@ def build_parser():
         help='for single images of this size alone, in pixels, others being fitted in; it is faster',
     )
     parser.add_argument('--backbone-only', action='store_true', help="weights: the backbone's alone")
-    parser.add_argument('--int8', action='store_true', help='ONNX: quantise the convolutions, and report the AP')
-    parser.add_argument('--calibration', metavar='DIR', help='--int8: folder with some of the training images')
-    parser.add_argument('--max-drop', type=float, default=1.0, metavar='P', help='--int8: most AP points to lose (1.0)')
+    parser.add_argument('--calibration', metavar='DIR', help='int8: folder with some of the training images')
+    parser.add_argument(
+        '--max-drop', type=float, default=1.0, metavar='P', help='int8, bf16: most AP points to lose (1.0)'
+    )
+    parser.add_argument('--force', action='store_true', help='int8, bf16: keep the file even if it is no faster here')
     add_data_options(parser, ('val',))
     add_config_options(parser, 'those of the training')
     return parser
@@ -58,8 +66,6 @@ def check_options(args):
     suffix = SUFFIXES[args.format]
     if not args.output.endswith(suffix):
         raise InputError(f'--output {args.output}: a file of format {args.format} ends in {suffix}')
-    if not args.max_drop >= 0:
-        raise InputError(f'--max-drop must be 0 or more AP points, got {args.max_drop}')
     needed = dict(onnx=('onnx', 'onnxscript', 'onnxruntime'), openvino=('onnx', 'onnxscript', 'openvino'))
     for package in needed.get(args.format, ('safetensors',)):
         if importlib.util.find_spec(package) is None:
@@ -67,10 +73,8 @@ def check_options(args):
     check_writable(args.output, '--output')
     for option, formats in (
         ('preprocess', ('onnx', 'openvino')),
-        ('fp16', ('openvino',)),
         ('fixed_size', ('onnx', 'openvino')),
         ('backbone_only', ('weights',)),
-        ('int8', ('onnx',)),
     ):
         if getattr(args, option) and args.format not in formats:
             raise InputError(
@@ -78,21 +82,15 @@ def check_options(args):
             )
     if args.fixed_size and (min(args.fixed_size) < 32 or any(side % 32 for side in args.fixed_size)):
         raise InputError(f'--fixed-size takes multiples of 32 pixels, got {args.fixed_size[0]} {args.fixed_size[1]}')
-    if args.fixed_size and args.int8:
-        raise InputError('--int8 does not go with --fixed-size')
-    if args.int8:
-        if not args.calibration:
-            raise InputError('--int8 needs --calibration DIR, a folder with some of the training images')
-        calibration_images(args.calibration)
-    elif args.calibration:
-        raise InputError('--calibration goes with --int8')
+    check_precision(args)
 
 
 def write_graph(args, model, metadata, stem):
     """Write a model as ``stem.onnx`` or, made of that, ``stem.xml`` and ``stem.bin``; return the path."""
     from mfdet.export.channels_last import channels_last
     from mfdet.export.graph import build_graph
-    from mfdet.export.onnx import convert_to_openvino, export_onnx
+    from mfdet.export.onnx import export_onnx
+    from mfdet.export.openvino import convert_to_openvino
 
     onnx = args.format == 'onnx'
     path = f'{stem}.onnx'
@@ -102,7 +100,7 @@ def write_graph(args, model, metadata, stem):
     if onnx:
         return path
     with announced('converting the graph to OpenVINO'):
-        convert_to_openvino(path, metadata, f'{stem}.xml', args.fp16)
+        convert_to_openvino(path, metadata, f'{stem}.xml', args.precision == 'fp16')
     return f'{stem}.xml'
 
 
@@ -114,7 +112,7 @@ def export_detector(args, model, config, classes, folder):
 
     metadata = describe(model, config, classes, not args.preprocess, args.fixed_size)
     tolerances = {}
-    if args.fp16:  # weights of 11 bits cannot agree to 1e-4
+    if args.precision == 'fp16':  # weights of 11 bits cannot agree to 1e-4
         tolerances = dict(box_tolerance=1.0, score_tolerance=0.02)
 
     def write_and_verify(stem):
@@ -129,46 +127,15 @@ def export_detector(args, model, config, classes, folder):
         model.test_cfg.score_thr = model.bbox_head.test_cfg.score_thr = 0.0
         _, (box_error, score_error, compared) = write_and_verify('probe')
         model.test_cfg.score_thr = model.bbox_head.test_cfg.score_thr = threshold
-    names = ['model.bin', 'model.xml'] if args.format == 'openvino' else ['model.onnx']
     line = (
         f'{compared} detections agree with PyTorch, alone and in batches of different sizes: '
         f'boxes within {box_error:.1e} pixels, scores within {score_error:.1e}'
     )
-    if args.int8:
-        names, line = ['int8.onnx'], quantized(args, config, metadata, path, os.path.join(folder, 'int8.onnx'))
-    return names, line
-
-
-def quantized(args, config, metadata, source, path):
-    """Quantise a verified ONNX file, and return a line on what it costs and brings.
-
-    Raises:
-        InputError: AP falls by more than ``--max-drop``.
-    """
-    from mfdet.benchmark.quantized import score, speed_ratio
-    from mfdet.engine.config import set_classes
-    from mfdet.export.quantize import quantize
-
-    set_classes(config, metadata['classes'])
-    with announced('calibrating and quantising to INT8'):
-        nodes, images = quantize(source, path, metadata, args.calibration)
-    with announced('measuring AP on the test data, before and after'):
-        before, after = score(source, config), score(path, config)
-    if not before > 0:
-        raise InputError(
-            f'{args.output}: AP is {before:.4f} before INT8, so a loss cannot be measured; give other test data'
-        )
-    if not 100 * (before - after) <= args.max_drop:
-        raise InputError(
-            f'{args.output}: AP falls from {before:.4f} to {after:.4f} in INT8, by more than --max-drop '
-            f'{args.max_drop} points; nothing was written. Give more or more typical images to --calibration'
-        )
-    with announced('timing both'):
-        ratio = speed_ratio(source, path, metadata)
-    return (
-        f'{nodes} convolutions in INT8, calibrated on {images} images; AP {before:.4f} before, {after:.4f} after; '
-        f'{ratio:.2f} times as fast at the test size, one thread'
-    )
+    if args.precision in MEASURED:
+        source, path = path, os.path.join(folder, f'lower{SUFFIXES[args.format]}')
+        line = in_lower_precision(args, config, metadata, source, path)
+    stem = os.path.splitext(os.path.basename(path))[0]
+    return [f'{stem}.bin', f'{stem}.xml'] if args.format == 'openvino' else [f'{stem}.onnx'], line
 
 
 def export_classifier(args, model, config, classes, folder):
@@ -182,7 +149,9 @@ def export_classifier(args, model, config, classes, folder):
 
         compiled = openvino_core().compile_model(path, 'CPU', {'INFERENCE_PRECISION_HINT': 'f32'})
         with announced(COMPARING):
-            error = verify_classifier(model, lambda x: compiled(x)[0], args.output, 0.1 if args.fp16 else 1e-3)
+            error = verify_classifier(
+                model, lambda x: compiled(x)[0], args.output, 0.1 if args.precision == 'fp16' else 1e-3
+            )
         return ['model.bin', 'model.xml'], f'logits agree with PyTorch within {error:.1e}'
     import onnxruntime
 
@@ -235,13 +204,15 @@ def run(args):
 
     with announced(f'loading {args.checkpoint}'):
         model, config, classes = load_model(args.config, args.checkpoint, args.cfg_options)
-    if args.int8 and 'bbox_head' in config.model:  # its AP is measured, so the data must be there
+    if args.precision in MEASURED and 'bbox_head' in config.model:  # its AP is measured, so the data must be there
         set_data(config, args.data_root, val=data_pair(args, 'val'))
         check_data(config, ('test',))
     classifier = isinstance(model, Classifier)
-    if classifier and (args.preprocess or args.int8 or args.backbone_only or args.fixed_size):
+    lower = args.precision in MEASURED
+    if classifier and (args.preprocess or lower or args.backbone_only or args.fixed_size):
         raise InputError(
-            '--preprocess, --int8, --fixed-size and --backbone-only are for detectors, this is a classifier'
+            '--preprocess, --precision int8 and bf16, --fixed-size and --backbone-only are for detectors, this is a '
+            'classifier'
         )
     export = export_classifier if classifier else export_detector
     if args.format == 'weights':

@@ -1,9 +1,8 @@
-"""ONNX with dynamic batch, height and width, by torch's current exporter, and OpenVINO's form of the same graph."""
+"""ONNX with dynamic batch, height and width, by torch's current exporter."""
 
 import contextlib
 import io
 import logging
-import os
 import warnings
 
 import torch
@@ -94,30 +93,10 @@ def export_onnx(graph, metadata, path, optimize=True):
     stamp(path)
 
 
-def convert_to_openvino(onnx_path, metadata, path, half=False):
-    """Write an ONNX file as OpenVINO IR, ``path`` (.xml) and the .bin beside it, in FP32 or FP16 weights.
-
-    Raises:
-        InputError: openvino is missing.
-        OSError: a file cannot be written.
-    """
-    try:
-        import openvino
-    except ImportError as error:
-        raise InputError('exporting to OpenVINO needs openvino: pip install openvino') from error
-    model = openvino.convert_model(onnx_path)
-    model.set_rt_info(dumps(metadata), KEY)
-    try:
-        openvino.save_model(model, path, compress_to_fp16=half)
-    except RuntimeError as error:  # "basic_ios::clear: iostream error" on a full disk
-        raise OSError(f'OpenVINO stops at {os.path.basename(path)} ({error}), is the disk full?') from error
-    stamp(path)
-
-
 @contextlib.contextmanager
 def quiet():
-    """Keep the exporter's progress and its advice to developers off the screen."""
-    loggers = [logging.getLogger(name) for name in ('torch.onnx', 'torch.export', 'onnxscript', 'onnx_ir')]
+    """Keep progress and advice to developers, of exporters and quantisers, off the screen."""
+    loggers = [logging.getLogger(name) for name in ('', 'torch.onnx', 'torch.export', 'onnxscript', 'onnx_ir')]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.ERROR)

@@ -1,9 +1,11 @@
-"""Static INT8 quantisation of an exported ONNX detector."""
+"""INT8 for ONNX Runtime: static quantisation of an exported detector, and the images that ranges are measured on."""
 
 import os
 
 from mfdet.checksum import stamp
 from mfdet.errors import InputError
+from mfdet.export.metadata import KEY, dumps
+from mfdet.export.onnx import quiet
 from mfdet.files import IMAGE_SUFFIXES
 from mfdet.runtime import read_image
 from mfdet.runtime.preprocessing import collate
@@ -27,39 +29,44 @@ def calibration_images(folder, limit=128):
 
 def batches_of(paths, metadata):
     """Yield prepared inputs, ``images`` and ``sizes``, for each few images; one that cannot be read is an error."""
-    for start in range(0, len(paths), BATCH):
-        images, sizes, _ = collate([read_image(path) for path in paths[start : start + BATCH]], metadata)
+    count = 1 if metadata.get('fixed_size') else BATCH
+    for start in range(0, len(paths), count):
+        images, sizes, _ = collate([read_image(path) for path in paths[start : start + count]], metadata)
         yield dict(images=images, sizes=sizes)
 
 
 def quantized_nodes(model):
-    """Name the nodes to quantise: the convolutions of the backbone, the neck and the head's towers.
+    """Name the nodes to quantise: the convolutions, but depthwise and grouped ones.
 
-    Everything else stays in float: coefficients of dynamic ReLU, attention, queries, and the last layers, whose errors
-    go straight into scores and boxes.
+    Those take several times as long in INT8 (docs/performance.md). Everything else stays in float: coefficients of
+    dynamic ReLU, attention and queries.
     """
     weights = {tensor.name for tensor in model.graph.initializer}
+
+    def grouped(node):
+        return any(attribute.name == 'group' and attribute.i > 1 for attribute in node.attribute)
+
     return [
         node.name
         for node in model.graph.node
-        if node.op_type == 'Conv' and node.input[1] in weights and node.input[1].endswith('.conv.weight')
+        if node.op_type == 'Conv' and node.input[1] in weights and not grouped(node)
     ]
 
 
-def quantize(source, path, metadata, folder):
+def quantize_onnx(source, path, metadata, inputs):
     """Write an ONNX detector with INT8 convolutions, in QDQ form.
 
     Args:
         source: the float file.
         path: the file to write.
-        metadata: of the detector.
-        folder: images to measure the ranges of activations on.
+        metadata: of the file to write.
+        inputs: dicts of name to array, prepared images to measure the ranges of activations on.
 
     Returns:
-        The number of quantised convolutions and of calibration images.
+        The number of quantised convolutions.
 
     Raises:
-        InputError: onnxruntime is missing, or the images cannot be used.
+        InputError: onnxruntime is missing.
     """
     try:
         import onnx
@@ -71,28 +78,29 @@ def quantize(source, path, metadata, folder):
             quantize_static,
         )
     except ImportError as error:
-        raise InputError(f'--int8 needs {error.name}: pip install "mfdet[export]"') from error
-    paths = calibration_images(folder)
+        raise InputError(f'--precision int8 needs {error.name}: pip install "mfdet[export]"') from error
+    batches = iter(inputs)
 
     class Reader(CalibrationDataReader):
-        def __init__(self):
-            self.batches = batches_of(paths, metadata)
-
         def get_next(self):
-            return next(self.batches, None)
+            return next(batches, None)
 
     nodes = quantized_nodes(onnx.load(source))
-    quantize_static(
-        source,
-        path,
-        Reader(),
-        quant_format=QuantFormat.QDQ,
-        op_types_to_quantize=['Conv'],
-        nodes_to_quantize=nodes,
-        per_channel=True,
-        activation_type=QuantType.QUInt8,
-        weight_type=QuantType.QInt8,
-        calibrate_method=CalibrationMethod.MinMax,
-    )
-    stamp(path)  # the metadata came over with the checksum of the float file
-    return len(nodes), len(paths)
+    with quiet():
+        quantize_static(
+            source,
+            path,
+            Reader(),
+            quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=['Conv'],
+            nodes_to_quantize=nodes,
+            per_channel=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            calibrate_method=CalibrationMethod.MinMax,
+        )
+    model = onnx.load(path)
+    onnx.helper.set_model_props(model, {KEY: dumps(metadata)})
+    onnx.save(model, path)
+    stamp(path)
+    return len(nodes)

@@ -93,9 +93,6 @@ def verify(model, run, metadata, name, box_tolerance=BOX_TOLERANCE, score_tolera
     for batch in [[picture] for picture in pictures] + [pictures]:
         images, sizes, _ = collate(batch, plain)
         normalised = collate(batch, dict(plain, normalized=True))[0]
-        if metadata.get('fixed_size'):  # RetinaNet sees padding, so both get as much of it
-            below, right = np.subtract(metadata['fixed_size'], normalised.shape[2:])
-            normalised = np.pad(normalised, ((0, 0), (0, 0), (0, below), (0, right)))
         outputs = run(images, sizes)
         for i, expected in enumerate(predict(model, normalised, sizes)):
             boxes, scores, labels = (output[i] for output in outputs)

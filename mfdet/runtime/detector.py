@@ -230,7 +230,8 @@ class _OpenVinoModel:
         self.metadata = model.get_rt_info('mfdet').astype(str) if model.has_rt_info('mfdet') else None
         self.inputs = set().union(*(value.get_names() for value in model.inputs))
         self.outputs = set().union(*(value.get_names() for value in model.outputs))
-        options = {'PERFORMANCE_HINT': 'LATENCY', 'INFERENCE_PRECISION_HINT': 'f32'}  # bf16 where the CPU has it, else
+        precision = 'bf16' if _precision_of(self.metadata) == 'bf16' else 'f32'  # left out, OpenVINO decides
+        options = {'PERFORMANCE_HINT': 'LATENCY', 'INFERENCE_PRECISION_HINT': precision}
         if threads is not None:
             options['INFERENCE_NUM_THREADS'] = int(threads)
         self.compiled = core.compile_model(model, 'CPU', options)
@@ -270,6 +271,15 @@ def _load_model(path, threads):
         return model(backend, path, threads)
     except Exception as error:  # onnxruntime's errors have no other base class
         raise InputError(f'{path}: is no model that {model.package} can load: {_one_line(error)}') from error
+
+
+def _precision_of(text):
+    """Return the precision that metadata names; None if there is none, the rest being checked later."""
+    try:
+        metadata = json.loads(text or '')
+    except (ValueError, RecursionError):
+        return None
+    return metadata.get('precision') if isinstance(metadata, dict) else None
 
 
 def _read_metadata(text, path):

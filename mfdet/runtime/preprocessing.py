@@ -109,13 +109,14 @@ def collate(images, metadata):
         metadata: the model's metadata, see :func:`check_preprocessing`.
 
     Returns:
-        images float32 (B, 3, H, W) with H and W multiples of ``pad_divisor``; sizes int64 (B, 2), height and width
-        of each image before padding; scale factors float64 (B, 2) of width and height.
+        images float32 (B, 3, H, W), of the metadata's ``fixed_size`` or with H and W multiples of ``pad_divisor``;
+        sizes int64 (B, 2), height and width of each image before padding; scale factors float64 (B, 2) of width and
+        height.
     """
     arrays, factors = zip(*(prepare(image, metadata) for image in images), strict=True)
     sizes = np.array([array.shape[1:] for array in arrays], np.int64)
     divisor = metadata['pad_divisor']
-    height, width = -(-sizes.max(axis=0) // divisor) * divisor
+    height, width = metadata.get('fixed_size') or -(-sizes.max(axis=0) // divisor) * divisor
     batch = np.zeros((len(arrays), 3, height, width), np.float32)
     for slot, array in zip(batch, arrays, strict=True):
         slot[:, : array.shape[1], : array.shape[2]] = array

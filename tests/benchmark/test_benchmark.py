@@ -8,6 +8,7 @@ import pytest
 
 from mfdet.benchmark.evaluation import generate
 from mfdet.benchmark.loading import readers, write_folder
+from mfdet.benchmark.runtimes import with_precisions
 from mfdet.benchmark.timing import by_turns, markdown
 from mfdet.commands import benchmark
 
@@ -63,9 +64,21 @@ def test_latency_of_exported_files(tmp_path):
     pytest.importorskip('onnxruntime')
     pytest.importorskip('openvino')
     options = ['--sizes', 64, '--models', 'MobileNetV2', '--reference', 'MobileNetV2', '--runtimes']
-    code, report = run(tmp_path, 'latency', *options, 'onnxruntime', 'openvino')
+    pytest.importorskip('nncf')
+    code, report = run(tmp_path, 'latency', *options, 'onnxruntime', 'openvino', '--precision', 'fp32', 'int8', 'bf16')
     assert code == 0
-    assert [row['runtime'] for row in report['rows']] == ['onnxruntime', 'openvino']
+    assert [row['runtime'] for row in report['rows']] == [
+        'onnxruntime',
+        'onnxruntime-int8',
+        'openvino',
+        'openvino-int8',
+        'openvino-bf16',
+    ]
+
+
+def test_precisions_are_of_the_runtimes_that_have_them():
+    assert with_precisions(['eager', 'openvino'], ['int8', 'fp32']) == ['eager', 'openvino-int8', 'openvino']
+    assert with_precisions(['eager', 'onnxruntime'], ['bf16']) == []
 
 
 def test_limit(tmp_path):
@@ -77,10 +90,12 @@ def test_limit(tmp_path):
 
 def test_detectors(tmp_path):
     options = ['--models', 'configs/cpu/e2e_paper_mf26m.py', 'peers/detr_r50', '--shape', 64, 96, '--runtimes', 'eager']
-    code, report = run(tmp_path, 'detectors', *options, '--clock', 'cpu')
+    code, report = run(tmp_path, 'detectors', *options, '--clock', 'cpu', '--batch-size', 2)
     assert code == 0
-    assert [row['model'] for row in report['rows']] == ['e2e_paper_mf26m', 'detr_r50']
-    assert report['rows'][0]['ratio'] == 1
+    first, second = report['rows']
+    assert [first['model'], second['model']] == ['e2e_paper_mf26m', 'detr_r50']
+    assert first['ratio'] == 1
+    assert first['images/s'] == pytest.approx(2000 / first['ms'])
 
 
 def test_training(tmp_path):
@@ -131,6 +146,7 @@ def test_readers_give_images_alike(tmp_path):
     [
         (['latency', '--sizes', '100'], '--sizes must be multiples of 32'),
         (['latency', '--runtimes', 'tflite'], "--runtimes: there is no 'tflite'"),
+        (['latency', '--runtimes', 'eager', '--precision', 'int8'], 'none of --runtimes has it'),
         (['latency', '--models', 'VGG'], '--models VGG: the backbones are Mobile-Former-508M'),
         (['latency', '--up-to', 'MobileNetV2'], '--up-to MobileNetV2: must be NAME=SIZE'),
         (['latency', '--models', 'MobileNetV2', '--up-to', 'ResNet-18=64'], 'a backbone that is timed'),

@@ -154,7 +154,7 @@ def test_a_full_disk_in_export(disk, trained, capfd):
 def test_a_full_disk_in_converting_to_openvino(disk, tmp_path):
     onnx = pytest.importorskip('onnx')
     pytest.importorskip('openvino')
-    from mfdet.export.onnx import convert_to_openvino
+    from mfdet.export.openvino import convert_to_openvino
 
     weights = onnx.numpy_helper.from_array(np.random.default_rng(0).random((300, 300), np.float32), 'w')
     x, y = (onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, 300]) for name in 'xy')

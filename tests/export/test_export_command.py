@@ -14,10 +14,11 @@ from mfdet.data.shapes import write_coco
 from mfdet.detector import load_detector
 from mfdet.errors import InputError
 from mfdet.export.graph import build_graph
-from mfdet.export.onnx import convert_to_openvino
-from mfdet.export.quantize import quantize
+from mfdet.export.openvino import convert_to_openvino, for_bfloat16, quantize_openvino
+from mfdet.export.quantize import batches_of, calibration_images, quantize_onnx
 from mfdet.models import MobileFormer
 from mfdet.runtime import Detector, read_image
+from mfdet.runtime.openvino_core import openvino_core
 from mfdet.weights import read_checkpoint
 
 onnx = pytest.importorskip('onnx')
@@ -135,36 +136,97 @@ def test_backend_and_file_must_fit(trained, onnx_file, capsys):
     assert '--backend onnx runs a .onnx file' in capsys.readouterr().err
 
 
-def test_int8_keeps_what_is_found(onnx_file, data, tmp_path):
+def calibration(data, metadata):
+    return batches_of(calibration_images(data[1] / 'images'), metadata)
+
+
+def test_int8_of_onnxruntime_keeps_what_is_found(onnx_file, data, tmp_path):
     source, path = Detector(onnx_file), tmp_path / 'int8.onnx'
-    nodes, images = quantize(str(onnx_file), str(path), source.metadata, data[1] / 'images')
-    assert images == 6
+    written = dict(source.metadata, precision='int8')
+    nodes = quantize_onnx(str(onnx_file), str(path), written, calibration(data, source.metadata))
     model = onnx.load(path)
+    groups = [
+        next(attribute.i for attribute in node.attribute if attribute.name == 'group')
+        for node in model.graph.node
+        if node.op_type == 'Conv'
+    ]
+    assert nodes > 10
+    assert max(groups) > 1  # the depthwise ones stay in float
     kinds = [node.op_type for node in model.graph.node]
-    assert nodes > 20
-    assert kinds.count('Conv') > nodes  # those of dynamic ReLU or the last layers stay
-    assert kinds.count('QuantizeLinear') >= nodes
+    assert kinds.count('QuantizeLinear') >= nodes / 2  # a map is quantised once for all that read it
     picture = read_image(sorted((data[1] / 'images').iterdir())[0])
-    expected, actual = source(picture), Detector(path)(picture)
-    assert actual.scores[0] == pytest.approx(expected.scores[0], abs=0.1)
+    quantized = Detector(path)
+    assert quantized.metadata == written
+    assert quantized(picture).scores[0] == pytest.approx(source(picture).scores[0], abs=0.1)
 
 
-def test_int8_that_loses_too_much_is_not_written(trained, onnx_file, data, tmp_path, monkeypatch, capsys):
+def test_int8_of_openvino_is_small_and_keeps_what_is_found(onnx_file, data, tmp_path):
+    openvino = pytest.importorskip('openvino')
+    pytest.importorskip('nncf')
+    metadata = Detector(onnx_file).metadata
+    convert_to_openvino(str(onnx_file), metadata, str(tmp_path / 'float.xml'))
+    path, written = tmp_path / 'int8.xml', dict(metadata, precision='int8')
+    count = quantize_openvino(str(tmp_path / 'float.xml'), str(path), written, calibration(data, metadata))
+    assert count > 10
+    model = openvino.Core().read_model(path)
+    sources = {
+        kind: {op.input_value(1).get_node().get_type_name() for op in model.get_ops() if op.get_type_name() == kind}
+        for kind in ('Convolution', 'GroupConvolution')
+    }
+    assert sources['Convolution'] == {'Multiply'}  # of INT8 weights and their scales
+    assert 'Multiply' not in sources['GroupConvolution']
+    assert (tmp_path / 'int8.bin').stat().st_size < 0.6 * (tmp_path / 'float.bin').stat().st_size
+    picture = read_image(sorted((data[1] / 'images').iterdir())[0])
+    quantized = Detector(path)
+    assert quantized.metadata == written
+    assert quantized(picture).scores[0] == pytest.approx(Detector(onnx_file)(picture).scores[0], abs=0.1)
+
+
+def test_bfloat16_is_asked_for_by_the_metadata(onnx_file, tmp_path, monkeypatch):
+    pytest.importorskip('openvino')
+    metadata = Detector(onnx_file).metadata
+    convert_to_openvino(str(onnx_file), metadata, str(tmp_path / 'float.xml'))
+    for_bfloat16(str(tmp_path / 'float.xml'), str(tmp_path / 'b.xml'), dict(metadata, precision='bf16'))
+    core, hints = openvino_core(), []
+
+    class Recorder:
+        read_model = staticmethod(core.read_model)
+
+        @staticmethod
+        def compile_model(model, device, options):
+            hints.append(options['INFERENCE_PRECISION_HINT'])
+            return core.compile_model(model, device, options)
+
+    monkeypatch.setattr('mfdet.runtime.detector.openvino_core', Recorder)
+    for name in ('float.xml', 'b.xml'):
+        Detector(tmp_path / name)
+    assert hints == ['f32', 'bf16']
+
+
+def test_a_lower_precision_that_loses_too_much_or_gains_nothing_is_not_written(
+    trained, onnx_file, data, tmp_path, monkeypatch, capsys
+):
     _, config, checkpoint = trained
     monkeypatch.setattr(
         'mfdet.export.onnx.export_onnx', lambda graph, metadata, path, optimize: shutil.copy(onnx_file, path)
     )
-    aps = iter([0.5, 0.48])
-    monkeypatch.setattr('mfdet.benchmark.quantized.score', lambda path, config: next(aps))
+    measured = dict(aps=iter([0.5, 0.48, 0.5, 0.495, 0.5, 0.495, 0.5, 0.495]), ratios=iter([1.2, 1.2, 0.7]))
+    monkeypatch.setattr('mfdet.benchmark.quantized.score', lambda path, config: next(measured['aps']))
+    monkeypatch.setattr(
+        'mfdet.benchmark.quantized.speed_ratio', lambda first, second, metadata: next(measured['ratios'])
+    )
     inside = ['--preprocess'] if not Detector(onnx_file).metadata['normalized'] else []
-    options = ['--format', 'onnx', '--int8', '--calibration', data[1] / 'images', *inside, *data]
+    options = ['--format', 'onnx', '--precision', 'int8', '--calibration', data[1] / 'images', *inside, *data]
     assert run(config, checkpoint, '--output', tmp_path / 'a.onnx', *options) == 2
-    assert 'AP falls from 0.5000 to 0.4800 in INT8, by more than --max-drop 1.0' in capsys.readouterr().err
+    assert 'AP falls from 0.5000 to 0.4800 in int8, by more than --max-drop 1.0' in capsys.readouterr().err
+    assert run(config, checkpoint, '--output', tmp_path / 'a.onnx', *options) == 2
+    assert 'int8 takes 1.20 of the time of float32 on this CPU, so it brings no speed' in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
-    aps = iter([0.5, 0.495])
-    assert run(config, checkpoint, '--output', tmp_path / 'a.onnx', *options) == 0
-    assert 'AP 0.5000 before, 0.4950 after' in capsys.readouterr().out
-    assert [item.name for item in tmp_path.iterdir()] == ['a.onnx']
+    assert run(config, checkpoint, '--output', tmp_path / 'a.onnx', *options, '--force') == 0
+    assert run(config, checkpoint, '--output', tmp_path / 'b.onnx', *options) == 0
+    assert 'AP 0.5000 in float32, 0.4950 in int8; 0.70 of the time of float32' in capsys.readouterr().out
+    assert sorted(item.name for item in tmp_path.iterdir()) == ['a.onnx', 'b.onnx']
+    assert Detector(tmp_path / 'b.onnx').metadata['precision'] == 'int8'
 
 
 @pytest.mark.parametrize(('half', 'tolerance'), [(False, 1e-4), (True, 0.02)])
@@ -302,7 +364,7 @@ def test_a_model_that_finds_nothing_is_compared_without_its_threshold(trained, t
     monkeypatch.setattr(
         'mfdet.export.onnx.export_onnx', lambda graph, metadata, path, optimize: open(path, 'w').close()
     )
-    monkeypatch.setattr('mfdet.export.onnx.convert_to_openvino', write)
+    monkeypatch.setattr('mfdet.export.openvino.convert_to_openvino', write)
     monkeypatch.setattr('mfdet.runtime.Detector', lambda path: type('Nothing', (), {'run': path[-9:]}))
     monkeypatch.setattr('mfdet.export.verify.verify', check)
     assert run(config, checkpoint, '--format', 'openvino', '--output', tmp_path / 'a.xml') == 0
@@ -316,11 +378,15 @@ def test_a_model_that_finds_nothing_is_compared_without_its_threshold(trained, t
     [
         (['--format', 'onnx', '--output', 'a.xml'], 'a.xml: a file of format onnx ends in .onnx'),
         (['--format', 'onnx', '--output', 'nowhere/a.onnx'], 'its folder does not exist'),
-        (['--format', 'onnx', '--output', 'a.onnx', '--fp16'], '--fp16 goes with --format openvino'),
+        (['--format', 'onnx', '--output', 'a.onnx', '--precision', 'fp16'], 'fp16 goes with --format openvino'),
         (['--format', 'weights', '--output', 'a.safetensors', '--preprocess'], '--preprocess goes with'),
-        (['--format', 'onnx', '--output', 'a.onnx', '--int8'], '--int8 needs --calibration DIR'),
-        (['--format', 'onnx', '--output', 'a.onnx', '--calibration', '.'], '--calibration goes with --int8'),
-        (['--format', 'onnx', '--output', 'a.onnx', '--int8', '--calibration', 'nowhere'], 'nowhere: no such folder'),
+        (['--format', 'onnx', '--output', 'a.onnx', '--precision', 'int8'], 'int8 needs --calibration DIR'),
+        (['--format', 'onnx', '--output', 'a.onnx', '--calibration', '.'], 'goes with --precision int8'),
+        (
+            ['--format', 'onnx', '--output', 'a.onnx', '--precision', 'int8', '--calibration', 'no'],
+            'no: no such folder',
+        ),
+        (['--format', 'onnx', '--output', 'a.onnx', '--force'], '--force goes with --precision bf16 or int8'),
         (['--format', 'onnx', '--output', 'a.onnx', '--backbone-only'], '--backbone-only goes with --format weights'),
         (['--format', 'onnx', '--output', 'a.onnx', '--fixed-size', '100', '64'], '--fixed-size takes multiples of 32'),
         (['--format', 'weights', '--output', 'a.safetensors', '--fixed-size', '64', '64'], '--fixed-size goes with'),

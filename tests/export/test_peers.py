@@ -13,7 +13,8 @@ from mfdet.engine.config import load_config
 from mfdet.errors import InputError
 from mfdet.export.graph import build_graph
 from mfdet.export.metadata import describe
-from mfdet.export.onnx import convert_to_openvino, export_onnx
+from mfdet.export.onnx import export_onnx
+from mfdet.export.openvino import convert_to_openvino
 from mfdet.export.verify import compare, predict, verify
 from mfdet.models.e2e_detector import inside
 from mfdet.runtime import Detector

@@ -1,0 +1,91 @@
+"""Export in bfloat16 and INT8: a file is kept if it holds the AP and is faster than in float32, both measured here."""
+
+import importlib.util
+import os
+
+from mfdet.commands._run import announced
+from mfdet.errors import InputError
+from mfdet.export.quantize import calibration_images
+
+PRECISIONS = dict(  # with the formats that have them
+    fp32=('weights', 'onnx', 'openvino'), fp16=('openvino',), bf16=('openvino',), int8=('onnx', 'openvino')
+)
+MEASURED = ('bf16', 'int8')
+GAIN = 0.98  # of the time in float32: what takes longer than this is no faster, as far as can be measured
+
+
+def check_precision(args):
+    """Check the options on precision.
+
+    Raises:
+        InputError: they do not go together, or a package or the images to calibrate with are missing.
+    """
+    formats = PRECISIONS[args.precision]
+    if args.format not in formats:
+        raise InputError(f'--precision {args.precision} goes with --format {" or ".join(formats)}, not {args.format}')
+    if not args.max_drop >= 0:
+        raise InputError(f'--max-drop must be 0 or more AP points, got {args.max_drop}')
+    if args.force and args.precision not in MEASURED:
+        raise InputError(f'--force goes with --precision {" or ".join(MEASURED)}')
+    if args.precision == 'int8':
+        if args.format == 'openvino' and importlib.util.find_spec('nncf') is None:
+            raise InputError('--precision int8 with OpenVINO needs nncf: pip install "mfdet[int8]"')
+        if not args.calibration:
+            raise InputError('--precision int8 needs --calibration DIR, a folder with some of the training images')
+        calibration_images(args.calibration)
+    elif args.calibration:
+        raise InputError('--calibration goes with --precision int8')
+
+
+def write_lower(args, metadata, source, path):
+    """Write a verified file in the precision asked for; return a line on it."""
+    from mfdet.export.openvino import for_bfloat16, quantize_openvino
+    from mfdet.export.quantize import batches_of, quantize_onnx
+
+    written = dict(metadata, precision=args.precision)
+    if args.precision == 'bf16':
+        for_bfloat16(source, path, written)
+        return 'bfloat16'
+    paths = calibration_images(args.calibration)
+    with announced('calibrating and quantising to INT8'):
+        quantize = quantize_onnx if args.format == 'onnx' else quantize_openvino
+        count = quantize(source, path, written, batches_of(paths, metadata))
+    return f'{count} convolutions in INT8, calibrated on {len(paths)} images'
+
+
+def in_lower_precision(args, config, metadata, source, path):
+    """Write a verified file in the precision asked for, and return a line on what that costs and brings.
+
+    Raises:
+        InputError: AP falls by more than ``--max-drop``, or it is no faster and there is no ``--force``.
+    """
+    from mfdet.benchmark.quantized import score, speed_ratio
+    from mfdet.engine.config import set_classes
+
+    set_classes(config, metadata['classes'])
+    what = write_lower(args, metadata, source, path)
+    with announced('measuring AP on the test data, before and after'):
+        before, after = score(source, config), score(path, config)
+    if not before > 0:
+        raise InputError(
+            f'{args.output}: AP is {before:.4f} in float32, so a loss cannot be measured; give other test data'
+        )
+    if not 100 * (before - after) <= args.max_drop:
+        more = '. Give more or more typical images to --calibration' if args.precision == 'int8' else ''
+        raise InputError(
+            f'{args.output}: AP falls from {before:.4f} to {after:.4f} in {args.precision}, by more than --max-drop '
+            f'{args.max_drop} points; nothing was written{more}'
+        )
+    with announced('timing both'):
+        ratio = speed_ratio(path, source, metadata)
+    if ratio > GAIN and not args.force:
+        raise InputError(
+            f'{args.output}: {args.precision} takes {ratio:.2f} of the time of float32 on this CPU, so it brings no '
+            'speed; nothing was written. --force keeps it, for a CPU that may have what this one lacks'
+        )
+    ends = dict(onnx='.onnx', openvino='.bin')  # of the files with the weights
+    sizes = [os.path.getsize(os.path.splitext(file)[0] + ends[args.format]) for file in (path, source)]
+    return (
+        f'{what}; AP {before:.4f} in float32, {after:.4f} in {args.precision}; {ratio:.2f} of the time of float32 at '
+        f'the test size on one thread, {sizes[0] / sizes[1]:.2f} of its size'
+    )

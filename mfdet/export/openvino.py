@@ -1,0 +1,94 @@
+"""OpenVINO's form of an exported graph: in float32, with half the weights' bits, for bfloat16, and in INT8 by NNCF."""
+
+import logging
+import os
+
+from mfdet.checksum import stamp
+from mfdet.errors import InputError
+from mfdet.export.metadata import KEY, dumps
+from mfdet.export.onnx import quiet
+from mfdet.runtime.openvino_core import openvino_core
+
+CONVOLUTIONS = ('Convolution', 'GroupConvolution')  # the latter are depthwise
+
+
+def save(model, metadata, path, half=False):
+    """Write an ``openvino.Model`` as IR, ``path`` (.xml) and the .bin beside it, with metadata.
+
+    Raises:
+        OSError: a file cannot be written.
+    """
+    import openvino
+
+    model.set_rt_info(dumps(metadata), KEY)
+    try:
+        openvino.save_model(model, path, compress_to_fp16=half)
+    except RuntimeError as error:  # "basic_ios::clear: iostream error" on a full disk
+        raise OSError(f'OpenVINO stops at {os.path.basename(path)} ({error}), is the disk full?') from error
+    stamp(path)
+
+
+def convert_to_openvino(onnx_path, metadata, path, half=False):
+    """Write an ONNX file as OpenVINO IR, in FP32 or FP16 weights; see :func:`save`.
+
+    Raises:
+        InputError: openvino is missing.
+        OSError: a file cannot be written.
+    """
+    try:
+        import openvino
+    except ImportError as error:
+        raise InputError('exporting to OpenVINO needs openvino: pip install openvino') from error
+    save(openvino.convert_model(onnx_path), metadata, path, half)
+
+
+def for_bfloat16(source, path, metadata):
+    """Write a copy of an OpenVINO detector that :class:`mfdet.runtime.Detector` runs in bfloat16 where the CPU has it.
+
+    The weights stay in float32: OpenVINO converts them as it loads them.
+    """
+    save(openvino_core().read_model(source), metadata, path)
+
+
+def quantize_openvino(source, path, metadata, inputs):
+    """Write an OpenVINO model in INT8: its convolutions compute so, the other layers' weights are stored so.
+
+    Depthwise convolutions, attention and dynamic ReLUs compute in float32: in INT8 they take longer, as each needs its
+    input converted, and cost AP (docs/performance.md). The linear layers of tokens are so small beside their weights
+    that reading these is what takes the time, so those are kept in 8 bits and computed with in float32.
+
+    Args:
+        source: the float file (.xml).
+        path: the file to write; the .bin is put beside it.
+        metadata: of the file to write.
+        inputs: dicts of name to array, prepared images to measure the ranges of activations on.
+
+    Returns:
+        The number of convolutions in INT8.
+
+    Raises:
+        InputError: nncf is missing.
+        OSError: a file cannot be written.
+    """
+    try:
+        import nncf
+    except ImportError as error:
+        raise InputError('--precision int8 with OpenVINO needs nncf: pip install "mfdet[int8]"') from error
+    inputs = list(inputs)
+    model = openvino_core().read_model(source)
+    kinds = {op.get_friendly_name(): op.get_type_name() for op in model.get_ordered_ops()}
+    others = [name for name, kind in kinds.items() if kind not in ('Convolution', 'Constant', 'Parameter', 'Result')]
+    nncf.set_log_level(logging.ERROR)
+    with quiet():
+        model = nncf.quantize(
+            model,
+            nncf.Dataset(inputs),
+            preset=nncf.QuantizationPreset.MIXED,  # activations of both signs: there are few ReLUs
+            subset_size=len(inputs),
+            ignored_scope=nncf.IgnoredScope(names=others),
+        )
+        model = nncf.compress_weights(
+            model, mode=nncf.CompressWeightsMode.INT8_SYM, ignored_scope=nncf.IgnoredScope(types=list(CONVOLUTIONS))
+        )
+    save(model, metadata, path)
+    return sum(kind == 'Convolution' for kind in kinds.values())
