@@ -28,6 +28,7 @@ from mfdet.engine.settings import set_epochs
 from mfdet.errors import InputError
 from mfdet.files import make_folder, replacing
 from mfdet.models.mobile_former import ARCHS
+from mfdet.models.training_aids import drop_aids
 
 COLUMNS = ('variant', 'params M', 'paper params M', 'params %', 'MAdds M', 'paper MAdds M', 'MAdds %')
 CLASSIFIER, DETECTOR = 'imagenet/mobile_former_294m', 'e2e_mf294m'  # what the paper varies
@@ -279,7 +280,6 @@ class Task:
             InputError: see :meth:`train`.
         """
         runs = [self.train(name, config, seed, progress) for seed in self.seeds]
-        params = sum(parameter.numel() for parameter in MODELS.build(runs[0][1].model).parameters())
         metric = 'best_top1' if 'best_top1' in runs[0][0] else 'best_ap'
         values = [summary[metric] for summary, _ in runs]
         if None in values:
@@ -288,7 +288,14 @@ class Task:
             )
         added = {f'{metric} mean': statistics.fmean(values), 'range': max(values) - min(values)}
         seeds = {f'seed {seed}': value for seed, value in zip(self.seeds, values, strict=True)}
-        return {'trained params M': params / 1e6, **added, **seeds}
+        return {'trained params M': count_parameters(runs[0][1].model) / 1e6, **added, **seeds}
+
+
+def count_parameters(config):
+    """Return the number of parameters of a model config once it is trained, without those of training aids."""
+    config = copy.deepcopy(config)
+    drop_aids(config)
+    return sum(parameter.numel() for parameter in MODELS.build(config).parameters())
 
 
 def run_mfdet(words, log, threads):

@@ -98,6 +98,7 @@ def quantize_onnx(source, path, metadata, inputs):
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
             calibrate_method=CalibrationMethod.MinMax,
+            extra_options=dict(CalibMovingAverage=True),  # of batches: the extremes of all images are outliers'
         )
     model = onnx.load(path)
     onnx.helper.set_model_props(model, {KEY: dumps(metadata)})

@@ -6,15 +6,25 @@ from pathlib import Path
 import pytest
 from class_folders import CONFIG, TINY, write_folders
 from mmdet.registry import MODELS
+from mmengine.registry import init_default_scope
 
 from mfdet.benchmark import ablations
-from mfdet.benchmark.ablations import VARIANTS, applicable, owner, varied, weigh
+from mfdet.benchmark.ablations import VARIANTS, applicable, count_parameters, owner, varied, weigh
 from mfdet.commands import benchmark
 from mfdet.engine.config import load_config
 from mfdet.errors import InputError
 
 E2E = load_config('shapes/e2e_paper_mf26m')
 DETECTORS = [name for name in VARIANTS if name.startswith('e2e')]
+
+
+def test_training_aids_are_not_counted():
+    init_default_scope('mmdet')
+    plain, aided = copy.deepcopy(E2E.model), copy.deepcopy(E2E.model)
+    aided.bbox_head.denoising = dict(box_noise_scale=0.4)
+    count = sum(parameter.numel() for parameter in MODELS.build(copy.deepcopy(aided)).parameters())
+    assert count_parameters(plain) == count_parameters(aided) < count
+    assert 'denoising' in aided.bbox_head
 
 
 def test_rows_stand_beside_the_figures_of_the_paper():
