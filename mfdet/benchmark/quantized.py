@@ -23,9 +23,10 @@ def score(path, config):
     logger = MMLogger.get_current_instance()
     level = logger.level
     logger.setLevel('WARNING')  # no tables in between
-    metrics = evaluator.evaluate(len(loader.dataset))
-    logger.setLevel(level)
-    return metrics['coco/bbox_mAP']
+    try:
+        return evaluator.evaluate(len(loader.dataset))['coco/bbox_mAP']
+    finally:
+        logger.setLevel(level)
 
 
 def speed_ratio(first, second, metadata, repeats=15):

@@ -1,6 +1,7 @@
 """One function of an image batch, run by each runtime, ready to be timed."""
 
 import copy
+import importlib.util
 import os
 
 import torch
@@ -16,7 +17,6 @@ from mfdet.models.fuse import fuse
 from mfdet.runtime.openvino_core import openvino_core
 
 RUNTIMES = ('eager', 'compile', 'onnxruntime', 'onnxruntime-int8', 'openvino', 'openvino-int8', 'openvino-bf16')
-PRECISIONS = ('fp32', 'int8', 'bf16')
 
 
 class LastMap(ClassifierGraph):
@@ -113,9 +113,10 @@ def openvino(path, inputs, threads, hint='f32'):
 
 
 def quantized(path, suffix, inputs):
-    """Write an ONNX file in INT8 beside itself, its ranges measured on the very inputs it is timed on; return the path.
+    """Write an ONNX file in INT8 beside itself unless it is there already; return the path.
 
-    The weights are random, so this is for timing alone. ``suffix`` is .onnx, or .xml for OpenVINO.
+    Ranges are measured on the inputs that it is timed on first: the weights are random, so it is for timing alone.
+    ``suffix`` is .onnx, or .xml for OpenVINO.
     """
     target = f'{os.path.splitext(path)[0]}-int8{suffix}'
     if not os.path.exists(target):
@@ -128,11 +129,21 @@ def with_precisions(names, precisions):
     """Return the runtimes of names, in each of the precisions that they have.
 
     Args:
-        names: of :data:`RUNTIMES`.
-        precisions: of :data:`PRECISIONS`.
+        names: of :data:`RUNTIMES`, without a precision.
+        precisions: 'fp32', 'int8', 'bf16'.
+
+    Raises:
+        InputError: none of the runtimes has one of the precisions, or a package is missing.
     """
-    found = [name if precision == 'fp32' else f'{name}-{precision}' for name in names for precision in precisions]
-    return [name for name in dict.fromkeys(found) if name in RUNTIMES]
+    found = []
+    for precision in precisions:
+        runtimes = [name if precision == 'fp32' else f'{name}-{precision}' for name in names]
+        if not set(runtimes) & set(RUNTIMES):
+            raise InputError(f'--precision {precision}: none of --runtimes has it, openvino has all')
+        found += runtimes
+    if 'openvino-int8' in found and importlib.util.find_spec('nncf') is None:
+        raise InputError('--precision int8 of openvino needs nncf: pip install "mfdet[int8]"')
+    return [runtime for runtime in RUNTIMES if runtime in found]
 
 
 def check_runtimes(names):
@@ -141,9 +152,10 @@ def check_runtimes(names):
     Raises:
         InputError: one is not known.
     """
-    unknown = sorted(set(names) - set(RUNTIMES))
+    choices = [name for name in RUNTIMES if '-' not in name]
+    unknown = sorted(set(names) - set(choices))
     if unknown:
-        raise InputError(f'--runtimes: there is no {unknown[0]!r}, choose of {", ".join(RUNTIMES)}')
+        raise InputError(f'--runtimes: there is no {unknown[0]!r}, choose of {", ".join(choices)}')
 
 
 def functions_of(name, model, graph_of, inputs, chosen, folder, threads, size=None):

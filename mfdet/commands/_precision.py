@@ -5,12 +5,13 @@ import os
 
 from mfdet.commands._run import announced
 from mfdet.errors import InputError
-from mfdet.export.quantize import calibration_images
+from mfdet.export.calibration import Batches, calibration_images
 
 PRECISIONS = dict(  # with the formats that have them
     fp32=('weights', 'onnx', 'openvino'), fp16=('openvino',), bf16=('openvino',), int8=('onnx', 'openvino')
 )
 MEASURED = ('bf16', 'int8')
+MAX_DROP = 1.0  # AP points
 GAIN = 0.98  # of the time in float32: what takes longer than this is no faster, as far as can be measured
 
 
@@ -23,10 +24,11 @@ def check_precision(args):
     formats = PRECISIONS[args.precision]
     if args.format not in formats:
         raise InputError(f'--precision {args.precision} goes with --format {" or ".join(formats)}, not {args.format}')
-    if not args.max_drop >= 0:
+    for option in ('force', 'max_drop'):
+        if getattr(args, option) not in (None, False) and args.precision not in MEASURED:
+            raise InputError(f'--{option.replace("_", "-")} goes with --precision {" or ".join(MEASURED)}')
+    if args.max_drop is not None and not args.max_drop >= 0:
         raise InputError(f'--max-drop must be 0 or more AP points, got {args.max_drop}')
-    if args.force and args.precision not in MEASURED:
-        raise InputError(f'--force goes with --precision {" or ".join(MEASURED)}')
     if args.precision == 'int8':
         if args.format == 'openvino' and importlib.util.find_spec('nncf') is None:
             raise InputError('--precision int8 with OpenVINO needs nncf: pip install "mfdet[int8]"')
@@ -39,17 +41,24 @@ def check_precision(args):
 
 def write_lower(args, metadata, source, path):
     """Write a verified file in the precision asked for; return a line on it."""
-    from mfdet.export.openvino import for_bfloat16, quantize_openvino
-    from mfdet.export.quantize import batches_of, quantize_onnx
+    from mfdet.export.openvino import computes_in_bfloat16, for_bfloat16, quantize_openvino
+    from mfdet.export.quantize import quantize_onnx
 
     written = dict(metadata, precision=args.precision)
     if args.precision == 'bf16':
         for_bfloat16(source, path, written)
-        return 'bfloat16'
+        if computes_in_bfloat16(path):
+            return 'bfloat16'
+        if not args.force:
+            raise InputError(
+                f'{args.output}: this CPU does not compute in bfloat16, so neither AP nor speed can be measured; '
+                'nothing was written. --force keeps the file for a CPU that does'
+            )
+        return 'this CPU does not compute in bfloat16: what follows is of float32'
     paths = calibration_images(args.calibration)
     with announced('calibrating and quantising to INT8'):
         quantize = quantize_onnx if args.format == 'onnx' else quantize_openvino
-        count = quantize(source, path, written, batches_of(paths, metadata))
+        count = quantize(source, path, written, Batches(paths, metadata))
     return f'{count} convolutions in INT8, calibrated on {len(paths)} images'
 
 
@@ -70,11 +79,12 @@ def in_lower_precision(args, config, metadata, source, path):
         raise InputError(
             f'{args.output}: AP is {before:.4f} in float32, so a loss cannot be measured; give other test data'
         )
-    if not 100 * (before - after) <= args.max_drop:
-        more = '. Give more or more typical images to --calibration' if args.precision == 'int8' else ''
+    most = MAX_DROP if args.max_drop is None else args.max_drop
+    if not 100 * (before - after) <= most:
+        more = '. Give --calibration more images, or more typical ones' if args.precision == 'int8' else ''
         raise InputError(
             f'{args.output}: AP falls from {before:.4f} to {after:.4f} in {args.precision}, by more than --max-drop '
-            f'{args.max_drop} points; nothing was written{more}'
+            f'{most} points; nothing was written{more}'
         )
     with announced('timing both'):
         ratio = speed_ratio(path, source, metadata)

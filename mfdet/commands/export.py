@@ -36,8 +36,8 @@ def build_parser():
         '--precision',
         choices=PRECISIONS,
         default='fp32',
-        help='what to compute in: int8 (onnx, openvino) and bf16 (openvino) are kept if AP holds and they are faster '
-        'here; fp16 (openvino) halves the file and computes in float32',
+        help='number format: int8 (onnx, openvino) and bf16 (openvino) are kept if AP holds and they are faster here; '
+        'fp16 (openvino) halves the file, which computes in float32',
     )
     parser.add_argument(
         '--fixed-size',
@@ -48,9 +48,7 @@ def build_parser():
     )
     parser.add_argument('--backbone-only', action='store_true', help="weights: the backbone's alone")
     parser.add_argument('--calibration', metavar='DIR', help='int8: folder with some of the training images')
-    parser.add_argument(
-        '--max-drop', type=float, default=1.0, metavar='P', help='int8, bf16: most AP points to lose (1.0)'
-    )
+    parser.add_argument('--max-drop', type=float, metavar='P', help='int8, bf16: most AP points to lose (1.0)')
     parser.add_argument('--force', action='store_true', help='int8, bf16: keep the file even if it is no faster here')
     add_data_options(parser, ('val',))
     add_config_options(parser, 'those of the training')
@@ -106,11 +104,14 @@ def write_graph(args, model, metadata, stem):
 
 def export_detector(args, model, config, classes, folder):
     """Write a detector into a folder, verify it there, and return the names of its files and a line about it."""
+    from mfdet.engine.exported_model import check_fits
     from mfdet.export.metadata import describe
     from mfdet.export.verify import verify
     from mfdet.runtime import Detector
 
     metadata = describe(model, config, classes, not args.preprocess, args.fixed_size)
+    if args.precision in MEASURED:
+        check_fits(metadata, args.output)
     tolerances = {}
     if args.precision == 'fp16':  # weights of 11 bits cannot agree to 1e-4
         tolerances = dict(box_tolerance=1.0, score_tolerance=0.02)

@@ -10,6 +10,24 @@ from mfdet.errors import InputError
 from mfdet.runtime import Detector
 
 
+def check_fits(metadata, name):
+    """Check that an exported detector takes the images of its test pipeline as they are.
+
+    Args:
+        metadata: of the detector.
+        name: how the message calls it.
+
+    Raises:
+        InputError: it takes images of one size, and that is too small for them.
+    """
+    fixed, resize = metadata.get('fixed_size'), metadata['resize']
+    if fixed and (resize is None or max(resize['scale']) > min(fixed)):  # images of both orientations come
+        raise InputError(
+            f'{name}: takes images of {fixed[0]}×{fixed[1]} alone, and those of the test data would not all fit '
+            'without being shrunk, so its AP cannot be measured; export without --fixed-size for that'
+        )
+
+
 def exported_config(path, config):
     """Return the model config that puts an exported file in the place of a config's model, and its metadata.
 
@@ -17,12 +35,7 @@ def exported_config(path, config):
         InputError: the file takes images of one size, and it is too small for the test data.
     """
     metadata = Detector(path).metadata
-    fixed, resize = metadata.get('fixed_size'), metadata['resize']
-    if fixed and (resize is None or max(resize['scale']) > min(fixed)):  # images of both orientations come
-        raise InputError(
-            f'{path}: takes images of {fixed[0]}×{fixed[1]} alone, and those of the test data would not all fit '
-            'without being shrunk; test an export without --fixed-size'
-        )
+    check_fits(metadata, path)
     preprocessor = ConfigDict(config.model.data_preprocessor)
     preprocessor.pad_size_divisor = metadata['pad_divisor']
     if not metadata['normalized']:

@@ -1,45 +1,16 @@
-"""INT8 for ONNX Runtime: static quantisation of an exported detector, and the images that ranges are measured on."""
-
-import os
+"""INT8 for ONNX Runtime: static quantisation of an exported detector."""
 
 from mfdet.checksum import stamp
 from mfdet.errors import InputError
 from mfdet.export.metadata import KEY, dumps
 from mfdet.export.onnx import quiet
-from mfdet.files import IMAGE_SUFFIXES
-from mfdet.runtime import read_image
-from mfdet.runtime.preprocessing import collate
-
-BATCH = 4
-
-
-def calibration_images(folder, limit=128):
-    """Return the paths of the first ``limit`` images of a folder, by name.
-
-    Raises:
-        InputError: there is no such folder, or no image in it.
-    """
-    if not os.path.isdir(folder):
-        raise InputError(f'--calibration {folder}: no such folder')
-    paths = sorted(entry.path for entry in os.scandir(folder) if entry.name.lower().endswith(IMAGE_SUFFIXES))[:limit]
-    if not paths:
-        raise InputError(f'--calibration {folder}: it holds no images; name a folder with some of the training images')
-    return paths
-
-
-def batches_of(paths, metadata):
-    """Yield prepared inputs, ``images`` and ``sizes``, for each few images; one that cannot be read is an error."""
-    count = 1 if metadata.get('fixed_size') else BATCH
-    for start in range(0, len(paths), count):
-        images, sizes, _ = collate([read_image(path) for path in paths[start : start + count]], metadata)
-        yield dict(images=images, sizes=sizes)
 
 
 def quantized_nodes(model):
     """Name the nodes to quantise: the convolutions, but depthwise and grouped ones.
 
-    Those take several times as long in INT8 (docs/performance.md). Everything else stays in float: coefficients of
-    dynamic ReLU, attention and queries.
+    With those in INT8, a detector takes longer than in float32 (docs/performance.md). Everything else stays in float:
+    coefficients of dynamic ReLU, attention and queries.
     """
     weights = {tensor.name for tensor in model.graph.initializer}
 

@@ -77,8 +77,8 @@ def test_latency_of_exported_files(tmp_path):
 
 
 def test_precisions_are_of_the_runtimes_that_have_them():
-    assert with_precisions(['eager', 'openvino'], ['int8', 'fp32']) == ['eager', 'openvino-int8', 'openvino']
-    assert with_precisions(['eager', 'onnxruntime'], ['bf16']) == []
+    assert with_precisions(['eager', 'openvino'], ['int8', 'fp32']) == ['eager', 'openvino', 'openvino-int8']
+    assert with_precisions(['eager', 'onnxruntime'], ['int8']) == ['onnxruntime-int8']
 
 
 def test_limit(tmp_path):
@@ -146,7 +146,8 @@ def test_readers_give_images_alike(tmp_path):
     [
         (['latency', '--sizes', '100'], '--sizes must be multiples of 32'),
         (['latency', '--runtimes', 'tflite'], "--runtimes: there is no 'tflite'"),
-        (['latency', '--runtimes', 'eager', '--precision', 'int8'], 'none of --runtimes has it'),
+        (['latency', '--runtimes', 'eager', '--precision', 'fp32', 'int8'], '--precision int8: none of --runtimes'),
+        (['latency', '--runtimes', 'onnxruntime-int8'], 'choose of eager, compile, onnxruntime, openvino'),
         (['latency', '--models', 'VGG'], '--models VGG: the backbones are Mobile-Former-508M'),
         (['latency', '--up-to', 'MobileNetV2'], '--up-to MobileNetV2: must be NAME=SIZE'),
         (['latency', '--models', 'MobileNetV2', '--up-to', 'ResNet-18=64'], 'a backbone that is timed'),

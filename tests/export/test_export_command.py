@@ -1,21 +1,27 @@
 """tools/export.py, from checkpoint to files that the runtime and tools/test.py take."""
 
+import argparse
 import json
 import re
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import torch
 
+from mfdet.benchmark.quantized import speed_ratio
 from mfdet.checksum import stamp
 from mfdet.commands import export, test
+from mfdet.commands._precision import write_lower
 from mfdet.data.shapes import write_coco
 from mfdet.detector import load_detector
 from mfdet.errors import InputError
+from mfdet.export.calibration import Batches, calibration_images
 from mfdet.export.graph import build_graph
 from mfdet.export.openvino import convert_to_openvino, for_bfloat16, quantize_openvino
-from mfdet.export.quantize import batches_of, calibration_images, quantize_onnx
+from mfdet.export.quantize import quantize_onnx
 from mfdet.models import MobileFormer
 from mfdet.runtime import Detector, read_image
 from mfdet.runtime.openvino_core import openvino_core
@@ -137,7 +143,7 @@ def test_backend_and_file_must_fit(trained, onnx_file, capsys):
 
 
 def calibration(data, metadata):
-    return batches_of(calibration_images(data[1] / 'images'), metadata)
+    return Batches(calibration_images(data[1] / 'images'), metadata)
 
 
 def test_int8_of_onnxruntime_keeps_what_is_found(onnx_file, data, tmp_path):
@@ -145,13 +151,15 @@ def test_int8_of_onnxruntime_keeps_what_is_found(onnx_file, data, tmp_path):
     written = dict(source.metadata, precision='int8')
     nodes = quantize_onnx(str(onnx_file), str(path), written, calibration(data, source.metadata))
     model = onnx.load(path)
-    groups = [
-        next(attribute.i for attribute in node.attribute if attribute.name == 'group')
-        for node in model.graph.node
-        if node.op_type == 'Conv'
-    ]
+    made_by = {output: node.op_type for node in model.graph.node for output in node.output}
+    weights = {True: set(), False: set()}  # of depthwise convolutions, and of the others
+    for node in model.graph.node:
+        if node.op_type == 'Conv':
+            group = next(attribute.i for attribute in node.attribute if attribute.name == 'group')
+            weights[group > 1].add(made_by.get(node.input[1]))
     assert nodes > 10
-    assert max(groups) > 1  # the depthwise ones stay in float
+    assert 'DequantizeLinear' in weights[False]
+    assert weights[True] == {None}  # in float, of the file
     kinds = [node.op_type for node in model.graph.node]
     assert kinds.count('QuantizeLinear') >= nodes / 2  # a map is quantised once for all that read it
     picture = read_image(sorted((data[1] / 'images').iterdir())[0])
@@ -203,6 +211,43 @@ def test_bfloat16_is_asked_for_by_the_metadata(onnx_file, tmp_path, monkeypatch)
     assert hints == ['f32', 'bf16']
 
 
+def test_int8_of_openvino_needs_no_depthwise_convolutions(tmp_path):
+    pytest.importorskip('openvino')
+    pytest.importorskip('nncf')
+    weights = onnx.numpy_helper.from_array(np.random.default_rng(0).random((8, 3, 3, 3), np.float32), 'w')
+    x, y = (onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, None, None, None]) for name in 'xy')
+    graph = onnx.helper.make_graph([onnx.helper.make_node('Conv', ['x', 'w'], ['y'])], 'g', [x], [y], [weights])
+    opset = onnx.helper.make_opsetid('', 17)
+    onnx.save(onnx.helper.make_model(graph, ir_version=8, opset_imports=[opset]), tmp_path / 'm.onnx')
+    inputs = [dict(x=np.ones((1, 3, 8, 8), np.float32))]
+    assert quantize_openvino(str(tmp_path / 'm.onnx'), str(tmp_path / 'm.xml'), dict(version='0'), inputs) == 1
+
+
+def test_bfloat16_that_this_cpu_does_not_compute_in_is_kept_by_force_alone(tmp_path, monkeypatch):
+    for name in ('for_bfloat16', 'computes_in_bfloat16'):
+        monkeypatch.setattr(f'mfdet.export.openvino.{name}', lambda *args: False)
+    args = argparse.Namespace(output='a.xml', precision='bf16', force=False)
+    with pytest.raises(InputError, match=r'a\.xml: this CPU does not compute in bfloat16'):
+        write_lower(args, {}, 'model.xml', 'lower.xml')
+    args.force = True
+    assert 'what follows is of float32' in write_lower(args, {}, 'model.xml', 'lower.xml')
+
+
+def test_the_ratio_is_of_the_first_to_the_second(monkeypatch):
+    monkeypatch.setattr('mfdet.benchmark.quantized.Detector', lambda path, threads: argparse.Namespace(run=None))
+    monkeypatch.setattr('mfdet.benchmark.quantized.by_turns', lambda functions, repeats: dict(lower=2.0, source=4.0))
+    assert speed_ratio('lower', 'source', dict(resize=None)) == 0.5
+
+
+def test_a_fixed_size_that_the_test_data_does_not_fit_is_said_at_once(trained, data, capsys):
+    _, config, checkpoint = trained
+    inside = ['--format', 'onnx', '--precision', 'int8', '--calibration', data[1] / 'images', '--fixed-size', 64, 64]
+    assert run(config, checkpoint, '--output', 'a.onnx', *inside, *data) == 2
+    error = capsys.readouterr().err
+    assert 'a.onnx: takes images of 64×64 alone' in error
+    assert 'tracing' not in error
+
+
 def test_a_lower_precision_that_loses_too_much_or_gains_nothing_is_not_written(
     trained, onnx_file, data, tmp_path, monkeypatch, capsys
 ):
@@ -213,7 +258,8 @@ def test_a_lower_precision_that_loses_too_much_or_gains_nothing_is_not_written(
     measured = dict(aps=iter([0.5, 0.48, 0.5, 0.495, 0.5, 0.495, 0.5, 0.495]), ratios=iter([1.2, 1.2, 0.7]))
     monkeypatch.setattr('mfdet.benchmark.quantized.score', lambda path, config: next(measured['aps']))
     monkeypatch.setattr(
-        'mfdet.benchmark.quantized.speed_ratio', lambda first, second, metadata: next(measured['ratios'])
+        'mfdet.benchmark.quantized.speed_ratio',
+        lambda first, second, metadata: next(measured['ratios']) if 'lower' in first and 'model' in second else None,
     )
     inside = ['--preprocess'] if not Detector(onnx_file).metadata['normalized'] else []
     options = ['--format', 'onnx', '--precision', 'int8', '--calibration', data[1] / 'images', *inside, *data]
@@ -387,6 +433,7 @@ def test_a_model_that_finds_nothing_is_compared_without_its_threshold(trained, t
             'no: no such folder',
         ),
         (['--format', 'onnx', '--output', 'a.onnx', '--force'], '--force goes with --precision bf16 or int8'),
+        (['--format', 'onnx', '--output', 'a.onnx', '--max-drop', '2'], '--max-drop goes with --precision bf16'),
         (['--format', 'onnx', '--output', 'a.onnx', '--backbone-only'], '--backbone-only goes with --format weights'),
         (['--format', 'onnx', '--output', 'a.onnx', '--fixed-size', '100', '64'], '--fixed-size takes multiples of 32'),
         (['--format', 'weights', '--output', 'a.safetensors', '--fixed-size', '64', '64'], '--fixed-size goes with'),
@@ -395,3 +442,11 @@ def test_a_model_that_finds_nothing_is_compared_without_its_threshold(trained, t
 def test_mistakes_end_with_one_sentence_and_2(capsys, options, says):
     assert run('config.py', 'checkpoint.pth', *options) == 2
     assert says in capsys.readouterr().err
+
+
+def test_without_torch_it_says_what_to_install():
+    code = 'import sys; sys.modules["torch"] = None; from mfdet.cli import main; sys.exit(main(sys.argv[1:]))'
+    words = ['export', 'config.py', 'run.pth', '--format', 'onnx', '--output', 'a.onnx']
+    done = subprocess.run([sys.executable, '-c', code, *words], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert 'torch cannot be found; install what this needs' in done.stderr
