@@ -234,7 +234,7 @@ def test_bfloat16_that_this_cpu_does_not_compute_in_is_kept_by_force_alone(tmp_p
 
 
 def test_the_ratio_is_of_the_first_to_the_second(monkeypatch):
-    monkeypatch.setattr('mfdet.benchmark.quantized.Detector', lambda path, threads: argparse.Namespace(run=None))
+    monkeypatch.setattr('mfdet.benchmark.quantized.Detector', lambda path, threads: argparse.Namespace(run=len))
     monkeypatch.setattr('mfdet.benchmark.quantized.by_turns', lambda functions, repeats: dict(lower=2.0, source=4.0))
     assert speed_ratio('lower', 'source', dict(resize=None)) == 0.5
 
