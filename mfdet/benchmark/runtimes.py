@@ -1,12 +1,12 @@
 """One function of an image batch, run by each runtime, ready to be timed."""
 
 import copy
-import importlib.util
 import os
 
 import torch
 
 from mfdet.errors import InputError
+from mfdet.export.calibration import check_nncf
 from mfdet.export.channels_last import channels_last
 from mfdet.export.graph import ClassifierGraph
 from mfdet.export.onnx import export_onnx
@@ -141,8 +141,8 @@ def with_precisions(names, precisions):
         if not set(runtimes) & set(RUNTIMES):
             raise InputError(f'--precision {precision}: none of --runtimes has it, openvino has all')
         found += runtimes
-    if 'openvino-int8' in found and importlib.util.find_spec('nncf') is None:
-        raise InputError('--precision int8 of openvino needs nncf: pip install "mfdet[int8]"')
+    if 'openvino-int8' in found:
+        check_nncf()
     return [runtime for runtime in RUNTIMES if runtime in found]
 
 

@@ -1,11 +1,10 @@
 """Export in bfloat16 and INT8: a file is kept if it holds the AP and is faster than in float32, both measured here."""
 
-import importlib.util
 import os
 
 from mfdet.commands._run import announced
 from mfdet.errors import InputError
-from mfdet.export.calibration import Batches, calibration_images
+from mfdet.export.calibration import Batches, calibration_images, check_nncf
 
 PRECISIONS = dict(  # with the formats that have them
     fp32=('weights', 'onnx', 'openvino'), fp16=('openvino',), bf16=('openvino',), int8=('onnx', 'openvino')
@@ -30,8 +29,8 @@ def check_precision(args):
     if args.max_drop is not None and not args.max_drop >= 0:
         raise InputError(f'--max-drop must be 0 or more AP points, got {args.max_drop}')
     if args.precision == 'int8':
-        if args.format == 'openvino' and importlib.util.find_spec('nncf') is None:
-            raise InputError('--precision int8 with OpenVINO needs nncf: pip install "mfdet[int8]"')
+        if args.format == 'openvino':
+            check_nncf()
         if not args.calibration:
             raise InputError('--precision int8 needs --calibration DIR, a folder with some of the training images')
         calibration_images(args.calibration)
@@ -47,7 +46,7 @@ def write_lower(args, metadata, source, path):
     written = dict(metadata, precision=args.precision)
     if args.precision == 'bf16':
         for_bfloat16(source, path, written)
-        if computes_in_bfloat16(path):
+        if computes_in_bfloat16():
             return 'bfloat16'
         if not args.force:
             raise InputError(

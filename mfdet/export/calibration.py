@@ -1,5 +1,6 @@
-"""The images that the ranges of activations are measured on before a detector is quantised."""
+"""What a detector needs to be quantised: the package, and images to measure the ranges of activations on."""
 
+import importlib.util
 import os
 
 from mfdet.errors import InputError
@@ -8,6 +9,16 @@ from mfdet.runtime import read_image
 from mfdet.runtime.preprocessing import collate
 
 BATCH = 4
+
+
+def check_nncf():
+    """Check that what quantises for OpenVINO is installed.
+
+    Raises:
+        InputError: it is not.
+    """
+    if importlib.util.find_spec('nncf') is None:
+        raise InputError('--precision int8 with OpenVINO needs nncf: pip install "mfdet[int8]"')
 
 
 def calibration_images(folder, limit=128):

@@ -5,6 +5,7 @@ import os
 
 from mfdet.checksum import stamp
 from mfdet.errors import InputError
+from mfdet.export.calibration import check_nncf
 from mfdet.export.metadata import KEY, dumps
 from mfdet.export.onnx import quiet
 from mfdet.runtime.openvino_core import openvino_core
@@ -50,11 +51,9 @@ def for_bfloat16(source, path, metadata):
     save(openvino_core().read_model(source), metadata, path)
 
 
-def computes_in_bfloat16(path):
-    """Return whether this CPU computes in bfloat16 what :func:`for_bfloat16` has written."""
-    core = openvino_core()
-    compiled = core.compile_model(core.read_model(path), 'CPU', {'INFERENCE_PRECISION_HINT': 'bf16'})
-    return compiled.get_property('INFERENCE_PRECISION_HINT').get_type_name() == 'bf16'
+def computes_in_bfloat16():
+    """Return whether OpenVINO computes in bfloat16 on this CPU, where it is asked to."""
+    return 'BF16' in openvino_core().get_property('CPU', 'OPTIMIZATION_CAPABILITIES')
 
 
 def quantize_openvino(source, path, metadata, inputs):
@@ -77,13 +76,12 @@ def quantize_openvino(source, path, metadata, inputs):
         InputError: nncf is missing.
         OSError: a file cannot be written.
     """
-    try:
-        import nncf
-    except ImportError as error:
-        raise InputError('--precision int8 with OpenVINO needs nncf: pip install "mfdet[int8]"') from error
+    check_nncf()
+    import nncf
+
     model = openvino_core().read_model(source)
-    kinds = {op.get_friendly_name(): op.get_type_name() for op in model.get_ordered_ops()}
-    others = [name for name, kind in kinds.items() if kind not in ('Convolution', 'Constant', 'Parameter', 'Result')]
+    kinds = [op.get_type_name() for op in model.get_ops()]
+    others = sorted({*kinds} - {'Convolution', 'Constant', 'Parameter', 'Result'})
     nncf.set_log_level(logging.ERROR)
     with quiet():
         model = nncf.quantize(
@@ -91,7 +89,7 @@ def quantize_openvino(source, path, metadata, inputs):
             nncf.Dataset(inputs),
             preset=nncf.QuantizationPreset.MIXED,  # activations of both signs: there are few ReLUs
             subset_size=len(inputs),
-            ignored_scope=nncf.IgnoredScope(names=others),
+            ignored_scope=nncf.IgnoredScope(types=others, validate=False),
         )
         model = nncf.compress_weights(
             model,
@@ -99,4 +97,4 @@ def quantize_openvino(source, path, metadata, inputs):
             ignored_scope=nncf.IgnoredScope(types=list(CONVOLUTIONS), validate=False),  # one kind may be missing
         )
     save(model, metadata, path)
-    return sum(kind == 'Convolution' for kind in kinds.values())
+    return kinds.count('Convolution')

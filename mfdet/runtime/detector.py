@@ -145,6 +145,8 @@ class Detector:
                 f'{image.shape[1]}×{image.shape[2]}; call the detector itself, which shrinks images, or export without '
                 '--fixed-size'
             )
+        if image.shape[1:] == tuple(fixed):  # as collate pads them
+            return image[None]
         batch = np.zeros((1, len(image), *fixed), np.float32)
         batch[0, :, : image.shape[1], : image.shape[2]] = image
         return batch

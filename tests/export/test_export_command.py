@@ -152,14 +152,15 @@ def test_int8_of_onnxruntime_keeps_what_is_found(onnx_file, data, tmp_path):
     nodes = quantize_onnx(str(onnx_file), str(path), written, calibration(data, source.metadata))
     model = onnx.load(path)
     made_by = {output: node.op_type for node in model.graph.node for output in node.output}
-    weights = {True: set(), False: set()}  # of depthwise convolutions, and of the others
+    convolutions, depthwise = [], []
     for node in model.graph.node:
         if node.op_type == 'Conv':
+            sources = [made_by.get(name) for name in node.input[:2]]  # of its input and its weights
             group = next(attribute.i for attribute in node.attribute if attribute.name == 'group')
-            weights[group > 1].add(made_by.get(node.input[1]))
+            (depthwise if group > 1 else convolutions).append(sources)
     assert nodes > 10
-    assert 'DequantizeLinear' in weights[False]
-    assert weights[True] == {None}  # in float, of the file
+    assert convolutions.count(['DequantizeLinear', 'DequantizeLinear']) == nodes
+    assert {weights for _, weights in depthwise} == {None}  # in float, of the file
     kinds = [node.op_type for node in model.graph.node]
     assert kinds.count('QuantizeLinear') >= nodes / 2  # a map is quantised once for all that read it
     picture = read_image(sorted((data[1] / 'images').iterdir())[0])
