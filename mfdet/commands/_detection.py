@@ -68,9 +68,19 @@ def log_data(runner, counts):
     classes = runner.train_dataloader.dataset.metainfo['classes']
     model = bare(runner.model)
     cell = min(getattr(model.backbone, 'out_strides', [8]))
-    fit = fit_warnings(counts['train'], getattr(model.bbox_head, 'num_queries', None), cell, image_side(runner.cfg))
+    queries = getattr(model.bbox_head, 'num_queries', None)
+    fit = fit_warnings(counts['train'], queries, cell, image_side(runner.cfg), smallest_anchor(model.bbox_head))
     for warning in [*compare_counts(counts['train'], counts.get('val'), classes), *fit]:
         runner.logger.warning(warning)
+
+
+def smallest_anchor(head):
+    """Return the side in pixels, √area, of the smallest anchor of RetinaNet's head; None for other heads."""
+    generator = getattr(head, 'prior_generator', None)
+    if getattr(generator, 'octave_base_scale', None) is None:
+        return None
+    sides = generator.base_anchors[0][:, 2:] - generator.base_anchors[0][:, :2]
+    return sides.prod(1).min().sqrt().item()
 
 
 def prepare_test(config, args, backend):

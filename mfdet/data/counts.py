@@ -7,6 +7,8 @@ import math
 from mfdet.data.check import box_problem, is_id
 from mfdet.values import listed
 
+FOUND_AT = 0.4  # IoU with an anchor below which an object is background to RetinaNet, but for its best anchor
+
 
 @dataclasses.dataclass(frozen=True)
 class Counts:
@@ -107,7 +109,7 @@ def compare_counts(train, val, classes):
     return warnings
 
 
-def fit_warnings(counts, queries=None, cell=None, size=None):
+def fit_warnings(counts, queries=None, cell=None, size=None, anchor=None):
     """Return warnings about what a detector can hardly find in a data set, for its own make.
 
     Args:
@@ -115,6 +117,7 @@ def fit_warnings(counts, queries=None, cell=None, size=None):
         queries: object queries of an end-to-end detector, None for others.
         cell: side of a cell of the finest map in pixels.
         size: longer side of the images in training, in pixels; None if it is not known.
+        anchor: side of the smallest anchor in pixels, None if there are none.
     """
     warnings = []
     if queries and counts.most > queries:
@@ -128,5 +131,14 @@ def fit_warnings(counts, queries=None, cell=None, size=None):
         warnings.append(
             f'{counts.source}: {share} are smaller than a cell of the finest map, {cell} pixels, once images are '
             f'{size} pixels long, and hard to find; train on larger images'
+        )
+    # The IoU of a square with a larger one is at most the ratio of their areas.
+    tiny = sum((side * size) ** 2 < FOUND_AT * anchor**2 for side in counts.sides) if size and anchor else 0
+    if tiny > len(counts.sides) / 50:
+        share = f'{tiny} of {len(counts.sides)} objects ({tiny / len(counts.sides):.0%})'
+        warnings.append(
+            f'{counts.source}: {share} are too small for the smallest anchor, {anchor:.0f} pixels, once images are '
+            f'{size} pixels long; halve model.bbox_head.anchor_generator.octave_base_scale, unless large objects matter'
+            ' more'
         )
     return warnings

@@ -48,6 +48,10 @@ def test_what_does_not_fit_the_model_is_said():
     assert len(counts.sides) == 43
     assert fit_warnings(counts, 100, 8, 640) == []
     assert fit_warnings(counts, None, 8, None) == []
+    (tiny,) = fit_warnings(counts, None, 8, 640, 32)
+    assert tiny.startswith('t.json: 3 of 43 objects (7%) are too small for the smallest anchor, 32 pixels')
+    assert fit_warnings(counts, None, 8, 640, 15.7) == []  # the IoU of 10 and 15.7 pixels is 0.4
+    assert len(fit_warnings(counts, None, 8, 640, 15.9)) == 1
     crowded, small = fit_warnings(counts, 25, 8, 320)  # ten pixels become five
     assert crowded.startswith('t.json: an image has 43 objects and the model 25 queries')
     assert small.startswith('t.json: 3 of 43 objects (7%) are smaller than a cell of the finest map, 8 pixels')
