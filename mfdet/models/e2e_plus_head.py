@@ -134,10 +134,9 @@ class MobileFormerPlusHead(MobileFormerHead):
         """Predict classes and boxes, which may reach out of the image; otherwise as :class:`MobileFormerHead`."""
         scales = scales_of(feats, valid)
         maps, cells = self.selection.cells(scales)
-        logits, boxes = self.run_blocks(maps, scales, *self.selection(cells))
-        return (logits, boxes) if all_blocks else (logits[-1:], boxes[-1:])
+        return self.run_blocks(maps, scales, *self.selection(cells), all_blocks=all_blocks)
 
-    def run_blocks(self, maps, scales, features, boxes, logits, attention=None):
+    def run_blocks(self, maps, scales, features, boxes, logits, attention=None, all_blocks=True):
         """Run the queries through the blocks.
 
         Args:
@@ -148,9 +147,10 @@ class MobileFormerPlusHead(MobileFormerHead):
             logits: of their cells, (B, M, K).
             attention: in training with further queries after those that have logits: who attends to whom,
                 bool (B, 1, M, M). They update no map and have no scores.
+            all_blocks: return the predictions after every block; False for the last alone.
 
         Returns:
-            Class logits (L, B, M, K) and boxes (L, B, M, 4) after each block.
+            Class logits (L, B, M, K) and boxes (L, B, M, 4) after each block; L is the number of blocks or 1.
         """
         drivers = None if attention is None else logits.shape[1]
 
@@ -172,7 +172,9 @@ class MobileFormerPlusHead(MobileFormerHead):
                 scores = logits.detach()
                 if self.fc_cls is not None:
                     scores = scores + self.fc_cls(own(features))
-                outputs.append((scores + duplicate_penalty(own(boxes), scores), boxes))
+                outputs.append((scores, boxes))
+        chosen = outputs if all_blocks else outputs[-1:]
+        outputs = [(scores + duplicate_penalty(own(boxes), scores), boxes) for scores, boxes in chosen]
         return tuple(map(torch.stack, zip(*outputs, strict=True)))
 
     def loss(self, feats, batch_data_samples, valid=None):
