@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mfdet.suppression import areas_of, greedy, iou_with
+
 
 def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int = 0) -> Tensor:
     """Greedy non-maximum suppression.
@@ -38,7 +40,7 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int = 0) ->
     torchvision_nms = _torchvision_nms(boxes.device.type) if offset == 0 and boxes.dtype == torch.float32 else None
     if torchvision_nms:
         return order[torchvision_nms(boxes[order], scores.to(boxes.dtype), threshold)]
-    kept = _greedy(boxes.cpu().numpy(), order.cpu().numpy(), threshold, offset)
+    kept = greedy(boxes.cpu().numpy(), order.cpu().numpy(), threshold, offset)
     return torch.tensor(kept, dtype=torch.int64, device=boxes.device)
 
 
@@ -76,14 +78,14 @@ def softnms(
     corners = boxes.detach().to(dtype).T.contiguous().numpy()
     scores = scores.detach().to(dtype).numpy().copy()
     threshold = scores.dtype.type(iou_threshold)
-    areas = _areas(corners, offset)
+    areas = areas_of(corners, offset)
     left = np.arange(len(scores))
     taken, taken_scores = [], []
     while len(left):
         top = int(scores.argmax())
         taken.append(left[top])
         taken_scores.append(scores[top])
-        iou = _iou(corners, areas, top, slice(None), offset)
+        iou = iou_with(corners, areas, top, slice(None), offset)
         iou[np.isnan(iou)] = 0
         if method == 2:
             scores *= np.exp(-(iou * iou) / sigma)
@@ -113,50 +115,3 @@ def _torchvision_nms(device_type: str):
     except (ImportError, AttributeError, OSError, RuntimeError):
         return None
     return torchvision_nms if kept.tolist() == [1] else None
-
-
-@np.errstate(all='ignore')
-def _greedy(boxes: np.ndarray, order: np.ndarray, threshold: float, offset: int) -> list[int]:
-    """Indices of the boxes (N, 4) kept when visited in this order.
-
-    Each box kept is compared at once with all those that can meet it along x. This is numpy because torch would share
-    such short steps among threads, which takes many times longer where other processes keep the cores busy.
-    """
-    by_x1 = boxes[:, 0].argsort()
-    place = by_x1.argsort()
-    corners = boxes[by_x1].T.copy()
-    areas = _areas(corners, offset)
-    start, end = np.zeros(len(boxes), dtype=int), np.full(len(boxes), len(boxes))
-    if threshold >= 0:  # else no intersection is enough
-        # Sorted by x1, no box meets those that begin behind its x2, nor those in front of the first that ends at its x1
-        # or behind. Whatever rounding does to these bounds, what is left out has an intersection of no width.
-        x1, _, x2, _ = corners
-        start = np.maximum.accumulate(x2).searchsorted(x1 - offset)
-        end = x1.searchsorted(x2 + offset, side='right')
-    near = [slice(*bounds) for bounds in zip(start.tolist(), end.tolist(), strict=True)]
-    dropped = np.zeros(len(boxes), dtype=bool)
-    kept = []
-    for index, this in zip(order.tolist(), place[order].tolist(), strict=True):
-        if not dropped[this]:
-            kept.append(index)
-            dropped[near[this]] |= _iou(corners, areas, this, near[this], offset) > threshold
-    return kept
-
-
-def _iou(corners: np.ndarray, areas: np.ndarray, this: int, others: slice, offset: int) -> np.ndarray:
-    """IoU of one box with others, of which (4, N) corners and (N,) areas are given; NaN if neither has an area."""
-    box, others_corners = corners[:, this : this + 1], corners[:, others]
-    sides = np.minimum(box[2:], others_corners[2:])
-    sides -= np.maximum(box[:2], others_corners[:2])
-    if offset:
-        sides += offset
-    inter, height = np.maximum(sides, 0, out=sides)
-    inter *= height
-    union = areas[this] + areas[others]
-    union -= inter
-    return np.divide(inter, union, out=union)
-
-
-def _areas(corners: np.ndarray, offset: int) -> np.ndarray:
-    width, height = corners[2:] - corners[:2] + offset
-    return width * height
