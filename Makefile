@@ -1,24 +1,33 @@
-# `make demo` and `make test` set everything up by themselves in .venv, `make docs` in .venv-docs.
+# `make demo` and `make test` set everything up by themselves in .venv, `make docs` in .venv-docs, `make phones` in
+# .venv-phones.
 PYTHON ?= python3
 VENV := .venv
-BIN := $(VENV)/bin
+BIN = $(VENV)/bin
 DOCS := .venv-docs
-STAMP := $(VENV)/.installed
+STAMP := .venv/.installed
 DEMO := configs/shapes/retinanet_mf26m.py
 # Steps of demo and tests are so small that a second thread gains nothing, and waits badly where other programs run.
-demo test: export OMP_NUM_THREADS := 1
+demo test phones: export OMP_NUM_THREADS := 1
 
-.PHONY: setup demo test lint docs docs-setup clean
+.PHONY: setup demo test phones lint docs docs-setup clean
 
 setup: $(STAMP)
 
+# The exporters for phones want other versions of some packages, so they have an environment of their own.
+phones: VENV := .venv-phones
+phones: .venv-phones/.installed
+	$(BIN)/python -m pytest tests/export/test_litert.py tests/export/test_executorch.py tests/export/test_phones.py
+
 $(STAMP): requirements.txt setup.py
+.venv-phones/.installed: VENV := .venv-phones
+.venv-phones/.installed: requirements-phones.txt setup.py
+$(STAMP) .venv-phones/.installed:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 13))' || \
 		{ echo 'error: $(PYTHON) is not Python 3.10 to 3.12; name one that is: make PYTHON=python3.11 ...' >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet -r requirements.txt
+	$(BIN)/python -m pip install --quiet --requirement $<
 	$(BIN)/python -m pip uninstall --quiet --yes opencv-python
-	$(BIN)/python -m pip install --quiet --no-deps --force-reinstall $$(grep '^opencv-python-headless' requirements.txt)
+	$(BIN)/python -m pip install --quiet --no-deps --force-reinstall $$(grep '^opencv-python-headless' $<)
 	$(BIN)/python -m pip install --quiet --no-deps --editable .
 	@touch $@
 
@@ -55,4 +64,4 @@ docs: $(DOCS)/.installed
 	@echo 'Open site/index.html.'
 
 clean:
-	rm -rf site $(DOCS) $(VENV) *.egg-info .pytest_cache .ruff_cache demo work_dirs/demo
+	rm -rf site $(DOCS) $(VENV) .venv-phones *.egg-info .pytest_cache .ruff_cache demo work_dirs/demo

@@ -4,8 +4,9 @@ import os
 
 from mfdet.errors import InputError
 from mfdet.runtime import Detector
+from mfdet.runtime.detector import MODELS
 
-EXPORTED = ('.onnx', '.xml')
+EXPORTED = tuple(MODELS)
 CHECKPOINTS = ('.pth', '.pt', '.safetensors')
 
 
@@ -13,8 +14,8 @@ def load_detector(path, config=None, device='cpu', threads=None):
     """Load a detector that takes image files and arrays.
 
     Args:
-        path: an exported file (``.onnx``, ``.xml``), which needs no torch, or a checkpoint (``.pth``, ``.pt``,
-            ``.safetensors``).
+        path: an exported file (``.onnx``, ``.xml``, ``.tflite``, which need no torch, or ``.pte``), or a checkpoint
+            (``.pth``, ``.pt``, ``.safetensors``).
         config: config file, only for checkpoints that hold none.
         device: torch device of a checkpoint, such as 'cuda'; exported files run on the CPU.
         threads: CPU threads, None for the default.

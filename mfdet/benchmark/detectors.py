@@ -7,11 +7,12 @@ import torch
 from mmdet.registry import MODELS
 from mmengine.registry import init_default_scope
 
-from mfdet.benchmark import runtimes
+from mfdet.benchmark import phones, runtimes
 from mfdet.benchmark.timing import by_turns, multiply_adds_per_second
 from mfdet.complexity import count_detector
 from mfdet.engine.config import load_config
 from mfdet.export.graph import build_graph
+from mfdet.export.phone_graph import has_phone_graph
 
 COLUMNS = ('model', 'runtime', 'ms', 'images/s', 'ratio', 'of the limit')
 
@@ -27,7 +28,11 @@ def functions_of(name, model, shape, chosen, folder, threads, batch_size=1):
     padded = [-(-side // 32) * 32 for side in shape]
     inputs = dict(images=torch.randn(batch_size, 3, *padded), sizes=torch.tensor([shape] * batch_size))
     size = padded if batch_size == 1 else None
-    return runtimes.functions_of(name, model, build_graph, inputs, chosen, folder, threads, size)
+    found = runtimes.functions_of(name, model, build_graph, inputs, chosen, folder, threads, size)
+    arrays = {key: tensor.numpy() for key, tensor in inputs.items()}
+    for runtime in [runtime for runtime in chosen if runtime in runtimes.PHONES and has_phone_graph(model)]:
+        found[runtime] = phones.function_of(runtime, name, model, arrays, folder, threads)
+    return found
 
 
 def count_madds(model, shape):

@@ -10,13 +10,14 @@ from mfdet.export.calibration import check_nncf
 from mfdet.export.channels_last import channels_last
 from mfdet.export.graph import ClassifierGraph
 from mfdet.export.onnx import export_onnx
-from mfdet.export.openvino import quantize_openvino
+from mfdet.export.openvino import computes_in_bfloat16, quantize_openvino
 from mfdet.export.quantize import quantize_onnx
 from mfdet.models.backbone import Backbone
 from mfdet.models.fuse import fuse
 from mfdet.runtime.openvino_core import openvino_core
 
 RUNTIMES = ('eager', 'compile', 'onnxruntime', 'onnxruntime-int8', 'openvino', 'openvino-int8', 'openvino-bf16')
+PHONES = ('litert', 'executorch')  # for detectors alone
 
 
 class LastMap(ClassifierGraph):
@@ -129,7 +130,7 @@ def with_precisions(names, precisions):
     """Return the runtimes of names, in each of the precisions that they have.
 
     Args:
-        names: of :data:`RUNTIMES`, without a precision.
+        names: of :data:`RUNTIMES`, without a precision, and :data:`PHONES`.
         precisions: 'fp32', 'int8', 'bf16'.
 
     Raises:
@@ -138,21 +139,29 @@ def with_precisions(names, precisions):
     found = []
     for precision in precisions:
         runtimes = [name if precision == 'fp32' else f'{name}-{precision}' for name in names]
-        if not set(runtimes) & set(RUNTIMES):
+        if not set(runtimes) & {*RUNTIMES, *PHONES}:
             raise InputError(f'--precision {precision}: none of --runtimes has it, openvino has all')
         found += runtimes
     if 'openvino-int8' in found:
         check_nncf()
-    return [runtime for runtime in RUNTIMES if runtime in found]
+    if 'openvino-bf16' in found and not computes_in_bfloat16():
+        raise InputError(
+            '--precision bf16: this CPU does not compute in bfloat16, so it would be float32; leave it out'
+        )
+    return [runtime for runtime in (*RUNTIMES, *PHONES) if runtime in found]
 
 
-def check_runtimes(names):
+def check_runtimes(names, phones=False):
     """Check the names of runtimes.
+
+    Args:
+        names: of the runtimes.
+        phones: whether those for phones are among the known ones.
 
     Raises:
         InputError: one is not known.
     """
-    choices = [name for name in RUNTIMES if '-' not in name]
+    choices = [name for name in RUNTIMES if '-' not in name] + list(PHONES if phones else ())
     unknown = sorted(set(names) - set(choices))
     if unknown:
         raise InputError(f'--runtimes: there is no {unknown[0]!r}, choose of {", ".join(choices)}')

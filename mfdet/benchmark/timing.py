@@ -16,7 +16,17 @@ CLOCKS = {
     'wall': time.perf_counter,
     'cpu': time.process_time,  # of all threads of the process: where other programs run, it leaves out their turns
 }
-PACKAGES = ('torch', 'onnxruntime', 'openvino', 'onedl-mmdetection', 'onedl-mmcv', 'pycocotools', 'faster-coco-eval')
+PACKAGES = (
+    'torch',
+    'onnxruntime',
+    'openvino',
+    'ai-edge-litert',
+    'executorch',
+    'onedl-mmdetection',
+    'onedl-mmcv',
+    'pycocotools',
+    'faster-coco-eval',
+)
 
 
 def by_turns(functions, repeats=15, warmup=3, clock='wall'):

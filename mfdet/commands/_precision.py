@@ -7,7 +7,10 @@ from mfdet.errors import InputError
 from mfdet.export.calibration import Batches, calibration_images, check_nncf
 
 PRECISIONS = dict(  # with the formats that have them
-    fp32=('weights', 'onnx', 'openvino'), fp16=('openvino',), bf16=('openvino',), int8=('onnx', 'openvino')
+    fp32=('weights', 'onnx', 'openvino', 'litert', 'executorch'),
+    fp16=('openvino',),
+    bf16=('openvino',),
+    int8=('onnx', 'openvino'),
 )
 MEASURED = ('bf16', 'int8')
 MAX_DROP = 1.0  # AP points
@@ -28,6 +31,14 @@ def check_precision(args):
             raise InputError(f'--{option.replace("_", "-")} goes with --precision {" or ".join(MEASURED)}')
     if args.max_drop is not None and not args.max_drop >= 0:
         raise InputError(f'--max-drop must be 0 or more AP points, got {args.max_drop}')
+    if args.precision == 'bf16' and not args.force:
+        from mfdet.export.openvino import computes_in_bfloat16
+
+        if not computes_in_bfloat16():
+            raise InputError(
+                '--precision bf16: this CPU does not compute in bfloat16, so neither AP nor speed can be measured; '
+                '--force keeps the file for a CPU that does'
+            )
     if args.precision == 'int8':
         if args.format == 'openvino':
             check_nncf()
@@ -46,14 +57,8 @@ def write_lower(args, metadata, source, path):
     written = dict(metadata, precision=args.precision)
     if args.precision == 'bf16':
         for_bfloat16(source, path, written)
-        if computes_in_bfloat16():
-            return 'bfloat16'
-        if not args.force:
-            raise InputError(
-                f'{args.output}: this CPU does not compute in bfloat16, so neither AP nor speed can be measured; '
-                'nothing was written. --force keeps the file for a CPU that does'
-            )
-        return 'this CPU does not compute in bfloat16: what follows is of float32'
+        own = computes_in_bfloat16()
+        return 'bfloat16' if own else 'this CPU does not compute in bfloat16: what follows is of float32'
     paths = calibration_images(args.calibration)
     with announced('calibrating and quantising to INT8'):
         quantize = quantize_onnx if args.format == 'onnx' else quantize_openvino

@@ -43,13 +43,12 @@ def build_parser():
     runtimes.add_argument(
         '--runtimes',
         nargs='+',
-        default=['eager', 'onnxruntime', 'openvino'],
-        help='of eager, compile, onnxruntime, openvino',
+        help='of eager, compile, onnxruntime, openvino; for detectors litert and executorch as well (default: eager, '
+        'onnxruntime, openvino)',
     )
     runtimes.add_argument(
         '--precision',
         nargs='+',
-        default=['fp32'],
         choices=('fp32', 'int8', 'bf16'),
         help='of onnxruntime (fp32, int8) and openvino (all): convolutions in INT8, or bfloat16 (default: fp32)',
     )
@@ -157,13 +156,18 @@ def check_options(args):
         raise InputError(f'sizes are in pixels and at least 32, got {min(sides)}')
     if any(side % 32 for side in getattr(args, 'sizes', [])):
         raise InputError('--sizes must be multiples of 32, as exported models take them')
+    if args.kind == 'table' and not args.latency and (args.runtimes or args.precision):
+        raise InputError('--runtimes and --precision are of what is timed; give --latency with them')
     if hasattr(args, 'runtimes'):
         from mfdet.benchmark.runtimes import check_runtimes, with_precisions
 
-        check_runtimes(args.runtimes)
-        args.runtimes = with_precisions(args.runtimes, args.precision)
+        args.runtimes = args.runtimes or ['eager', 'onnxruntime', 'openvino']
+        check_runtimes(args.runtimes, args.kind == 'detectors')
+        args.runtimes = with_precisions(args.runtimes, args.precision or ['fp32'])
     if not getattr(args, 'equal_accuracy', 0) >= 0:
         raise InputError(f'--equal-accuracy must be 0 or more points, got {args.equal_accuracy}')
+    if args.kind == 'detectors' and args.batch_size > 1 and {'litert', 'executorch'} & set(args.runtimes):
+        raise InputError('--runtimes litert and executorch run single images; leave out --batch-size')
     if args.kind == 'loading' and min(args.workers) < 0:
         raise InputError(f'--workers must be 0 or more, got {min(args.workers)}')
     if args.kind == 'ablations':

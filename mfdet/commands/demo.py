@@ -15,7 +15,10 @@ def build_parser():
     """Return the argument parser."""
     parser = new_parser('demo', __doc__, EXAMPLE)
     parser.add_argument(
-        'models', metavar='MODEL', nargs='+', help='exported models (.onnx, .xml) or checkpoints (.pth, ...), to choose'
+        'models',
+        metavar='MODEL',
+        nargs='+',
+        help='exported models (.onnx, .tflite, ...) or checkpoints (.pth, ...), to choose',
     )
     parser.add_argument('--port', type=int, default=7860, help='port; 0 for any that is free (default 7860)')
     parser.add_argument('--host', default='127.0.0.1', help='address to serve on (default 127.0.0.1)')

@@ -1,4 +1,4 @@
-"""Export a trained model: weights (safetensors), ONNX or OpenVINO, checked against the PyTorch model."""
+"""Export a trained model: weights (safetensors), ONNX, OpenVINO, LiteRT or ExecuTorch, checked against PyTorch."""
 
 import copy
 import importlib.util
@@ -17,9 +17,18 @@ from mfdet.files import check_writable
 EXAMPLE = """examples:
   %(prog)s CONFIG CHECKPOINT --format onnx --output detector.onnx
   %(prog)s CONFIG CHECKPOINT --format openvino --precision int8 --calibration IMAGES --output detector.xml
+  %(prog)s CONFIG CHECKPOINT --format litert --fixed-size 320 320 --output detector.tflite
   %(prog)s CONFIG CHECKPOINT --format weights --output detector.safetensors"""
 COMPARING = 'comparing its output with that of PyTorch'
-SUFFIXES = dict(weights='.safetensors', onnx='.onnx', openvino='.xml')
+SUFFIXES = dict(weights='.safetensors', onnx='.onnx', openvino='.xml', litert='.tflite', executorch='.pte')
+PHONES = ('litert', 'executorch')
+NEEDED = dict(
+    weights=('safetensors',),
+    onnx=('onnx', 'onnxscript', 'onnxruntime'),
+    openvino=('onnx', 'onnxscript', 'openvino'),
+    litert=('litert_torch', 'ai_edge_litert'),
+    executorch=('executorch',),
+)
 
 
 def build_parser():
@@ -36,15 +45,15 @@ def build_parser():
         '--precision',
         choices=PRECISIONS,
         default='fp32',
-        help='number format: int8 (onnx, openvino) and bf16 (openvino) are kept if AP holds and they are faster here; '
-        'fp16 (openvino) halves the file, which computes in float32',
+        help='number format: int8 (onnx, openvino) and bf16 (openvino) are kept if AP holds and they are '
+        'faster here; fp16 (openvino) halves the file, which computes in float32',
     )
     parser.add_argument(
         '--fixed-size',
         type=int,
         nargs=2,
         metavar=('H', 'W'),
-        help='for single images of this size alone, in pixels, others being fitted in; it is faster',
+        help='for single images of this size alone, in pixels, others being fitted in; faster, and a must for phones',
     )
     parser.add_argument('--backbone-only', action='store_true', help="weights: the backbone's alone")
     parser.add_argument('--calibration', metavar='DIR', help='int8: folder with some of the training images')
@@ -64,20 +73,22 @@ def check_options(args):
     suffix = SUFFIXES[args.format]
     if not args.output.endswith(suffix):
         raise InputError(f'--output {args.output}: a file of format {args.format} ends in {suffix}')
-    needed = dict(onnx=('onnx', 'onnxscript', 'onnxruntime'), openvino=('onnx', 'onnxscript', 'openvino'))
-    for package in needed.get(args.format, ('safetensors',)):
+    for package in NEEDED[args.format]:
         if importlib.util.find_spec(package) is None:
-            raise InputError(f'--format {args.format} needs {package}: pip install {package}')
+            name = package.replace('_', '-')
+            raise InputError(f'--format {args.format} needs {name}: pip install {name}')
     check_writable(args.output, '--output')
     for option, formats in (
-        ('preprocess', ('onnx', 'openvino')),
-        ('fixed_size', ('onnx', 'openvino')),
+        ('preprocess', ('onnx', 'openvino', *PHONES)),
+        ('fixed_size', ('onnx', 'openvino', *PHONES)),
         ('backbone_only', ('weights',)),
     ):
         if getattr(args, option) and args.format not in formats:
             raise InputError(
                 f'--{option.replace("_", "-")} goes with --format {" or ".join(formats)}, not {args.format}'
             )
+    if args.format in PHONES and not args.fixed_size:
+        raise InputError(f'--format {args.format} needs --fixed-size H W: its files are for images of one size')
     if args.fixed_size and (min(args.fixed_size) < 32 or any(side % 32 for side in args.fixed_size)):
         raise InputError(f'--fixed-size takes multiples of 32 pixels, got {args.fixed_size[0]} {args.fixed_size[1]}')
     check_precision(args)
@@ -102,6 +113,17 @@ def write_graph(args, model, metadata, stem):
     return f'{stem}.xml'
 
 
+def write_phone_graph(args, model, metadata, stem):
+    """Write a model as ``stem.tflite`` or ``stem.pte``; return the path."""
+    from mfdet.export.phone_files import export_for_phones
+
+    path = stem + SUFFIXES[args.format]
+    with announced('converting the model, for a few minutes'):
+        counts = export_for_phones(model, metadata, path)
+    print(f'XNNPACK runs {counts[0]} of {counts[1]} operations', file=sys.stderr)
+    return path
+
+
 def export_detector(args, model, config, classes, folder):
     """Write a detector into a folder, verify it there, and return the names of its files and a line about it."""
     from mfdet.engine.exported_model import check_fits
@@ -117,7 +139,8 @@ def export_detector(args, model, config, classes, folder):
         tolerances = dict(box_tolerance=1.0, score_tolerance=0.02)
 
     def write_and_verify(stem):
-        path = write_graph(args, model, metadata, os.path.join(folder, stem))
+        write = write_phone_graph if args.format in PHONES else write_graph
+        path = write(args, model, metadata, os.path.join(folder, stem))
         with announced(COMPARING):
             return path, verify(model, Detector(path).run, metadata, args.output, **tolerances)
 
@@ -136,7 +159,7 @@ def export_detector(args, model, config, classes, folder):
         source, path = path, os.path.join(folder, f'lower{SUFFIXES[args.format]}')
         line = in_lower_precision(args, config, metadata, source, path)
     stem = os.path.splitext(os.path.basename(path))[0]
-    return [f'{stem}.bin', f'{stem}.xml'] if args.format == 'openvino' else [f'{stem}.onnx'], line
+    return [f'{stem}.bin', f'{stem}.xml'] if args.format == 'openvino' else [stem + SUFFIXES[args.format]], line
 
 
 def export_classifier(args, model, config, classes, folder):
@@ -209,6 +232,8 @@ def run(args):
         set_data(config, args.data_root, val=data_pair(args, 'val'))
         check_data(config, ('test',))
     classifier = isinstance(model, Classifier)
+    if classifier and args.format in PHONES:
+        raise InputError(f'--format {args.format} is for detectors, this is a classifier')
     lower = args.precision in MEASURED
     if classifier and (args.preprocess or lower or args.backbone_only or args.fixed_size):
         raise InputError(

@@ -32,7 +32,9 @@ Interrupted, it leaves what was found in --out, as predictions.jsonl: the same c
 def build_parser():
     """Return the argument parser."""
     parser = new_parser('predict', __doc__, EXAMPLE)
-    parser.add_argument('model', metavar='MODEL', help='exported model (.onnx, .xml) or checkpoint (.pth, ...)')
+    parser.add_argument(
+        'model', metavar='MODEL', help='exported model (.onnx, .xml, .tflite, .pte) or checkpoint (.pth, ...)'
+    )
     parser.add_argument(
         'input', metavar='INPUT', nargs='+', help='images, folders, globs; one video; or the number of a camera'
     )

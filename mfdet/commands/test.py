@@ -17,7 +17,7 @@ EXAMPLE = """examples:
   %(prog)s configs/imagenet/mobile_former_26m.py mobile-former-26m.pth.tar --data-root imagenet"""
 
 
-BACKENDS = dict(torch='.pth or .safetensors', onnx='.onnx', openvino='.xml')
+BACKENDS = dict(torch='.pth or .safetensors', onnx='.onnx', openvino='.xml', litert='.tflite', executorch='.pte')
 
 
 def build_parser():
@@ -44,7 +44,8 @@ def backend_of(args):
     Raises:
         InputError: ``--backend`` says otherwise.
     """
-    backend = dict(onnx='onnx', xml='openvino').get(args.checkpoint.rpartition('.')[2].lower(), 'torch')
+    suffixes = {suffix: name for name, suffix in BACKENDS.items()}
+    backend = suffixes.get(os.path.splitext(args.checkpoint)[1].lower(), 'torch')
     if args.backend and args.backend != backend:
         raise InputError(f'--backend {args.backend} runs a {BACKENDS[args.backend]} file, got {args.checkpoint}')
     return backend

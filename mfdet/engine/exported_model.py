@@ -21,7 +21,8 @@ def check_fits(metadata, name):
         InputError: it takes images of one size, and that is too small for them.
     """
     fixed, resize = metadata.get('fixed_size'), metadata['resize']
-    if fixed and (resize is None or max(resize['scale']) > min(fixed)):  # images of both orientations come
+    # Images of both orientations come; of those that are not resized, the detector refuses the ones that are too large.
+    if fixed and resize is not None and max(resize['scale']) > min(fixed):
         raise InputError(
             f'{name}: takes images of {fixed[0]}×{fixed[1]} alone, and those of the test data would not all fit '
             'without being shrunk, so its AP cannot be measured; export without --fixed-size for that'

@@ -174,11 +174,22 @@ class AnchorGraph(DetectorGraph):
 
     def detect(self, images, valid, extent):
         """See :meth:`DetectorGraph.forward`; valid is not looked at, extent is (B, 1, 4)."""
-        config = self.model.test_cfg
         outputs = self.model.bbox_head(self.model.extract_feat(images))
         levels = [self.candidates(i, *maps) for i, maps in enumerate(zip(*outputs, strict=True))]
         boxes, scores, labels = (torch.cat(parts, 1) for parts in zip(*levels, strict=True))
-        boxes = boxes.clamp(min=0).minimum(extent)
+        return self.suppressed(boxes.clamp(min=0).minimum(extent), scores, labels)
+
+    def suppressed(self, boxes, scores, labels):
+        """Return what class-wise non-maximum suppression leaves of candidates, best first; the rest is 0.
+
+        Args:
+            boxes: (B, N, 4) xyxy.
+            scores, labels: (B, N).
+
+        Returns:
+            The same with N = ``test_cfg.max_per_img``.
+        """
+        config = self.model.test_cfg
         large = ((boxes[..., 2:] - boxes[..., :2]) > self.min_size).all(-1)
         scores = scores * large
         apart = boxes + (labels * (boxes.amax((1, 2)) + 1)[:, None])[..., None]  # classes do not overlap

@@ -1,4 +1,7 @@
-"""Running exported detectors (ONNX, OpenVINO) with NumPy, OpenCV and onnxruntime or openvino, without torch."""
+"""Running exported detectors (ONNX, OpenVINO, LiteRT, ExecuTorch) with NumPy, OpenCV and the runtime of their kind.
+
+Of these executorch alone needs torch.
+"""
 
 from mfdet.runtime.detections import Detections
 from mfdet.runtime.detector import Detector

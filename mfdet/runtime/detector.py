@@ -15,20 +15,22 @@ from mfdet.checksum import check_exported
 from mfdet.errors import InputError
 from mfdet.runtime.detections import Detections
 from mfdet.runtime.images import find_images, from_pil, is_pil, read_image, to_bgr
+from mfdet.runtime.names import INPUTS, OUTPUTS
 from mfdet.runtime.openvino_core import openvino_core
+from mfdet.runtime.phones import ExecuTorchModel, LiteRtModel
 from mfdet.runtime.preprocessing import check_preprocessing, collate
+from mfdet.suppression import check_suppression, suppress
 from mfdet.values import is_count, is_text
 
 FORMAT = 1  # of the metadata
-INPUTS = ('images', 'sizes')
-OUTPUTS = ('boxes', 'scores', 'labels')
 
 
 class Detector:
-    """A detector exported to ONNX (run by onnxruntime) or to OpenVINO, on the CPU.
+    """A detector exported to ONNX (run by onnxruntime), OpenVINO, LiteRT or ExecuTorch, on the CPU.
 
     Args:
-        path: the ``.onnx`` file, or OpenVINO's ``.xml`` file with the ``.bin`` beside it.
+        path: the ``.onnx`` file, OpenVINO's ``.xml`` file with the ``.bin`` beside it, LiteRT's ``.tflite`` file, or
+            ExecuTorch's ``.pte`` file, whose runtime needs torch.
         threads: number of CPU threads, or None for the backend's choice.
 
     Attributes:
@@ -133,6 +135,8 @@ class Detector:
             boxes, scores, labels = map(np.concatenate, zip(*outputs, strict=True))
         else:
             boxes, scores, labels = self._run(images, sizes)
+        if 'nms' in self.metadata:
+            boxes, scores, labels = suppress(boxes, scores, labels, **self.metadata['nms'])
         if not (np.isfinite(scores).all() and np.isfinite(boxes[scores > 0]).all()):  # else it would find nothing
             raise InputError(f'{self.path}: gives scores or boxes that are not finite; its weights are not sound')
         return boxes, scores, labels
@@ -254,18 +258,18 @@ def check_threads(threads):
         raise InputError(f'threads must be a whole number from 1 to {most}, or None, not {threads!r}')
 
 
-MODELS = {'.onnx': _OnnxModel, '.xml': _OpenVinoModel}
+MODELS = {'.onnx': _OnnxModel, '.xml': _OpenVinoModel, '.tflite': LiteRtModel, '.pte': ExecuTorchModel}
 
 
 def _load_model(path, threads):
     """Load a model with the backend that its suffix asks for."""
     model = MODELS.get(os.path.splitext(path)[1].lower())
     if model is None:
-        raise InputError(f'{path}: an exported detector ends in .onnx, or in .xml for OpenVINO')
+        raise InputError(f'{path}: an exported detector ends in {", ".join(MODELS)}')
     if not os.path.isfile(path):
         raise InputError(f'{path}: no such model file')
     try:
-        backend = importlib.import_module(model.package)
+        backend = importlib.import_module(getattr(model, 'module', model.package))
     except ImportError as error:
         raise InputError(f'{path}: needs {model.package}: pip install {model.install}') from error
     check_exported(path)  # before the backend works on what may be damaged
@@ -306,6 +310,8 @@ def _read_metadata(text, path):
         raise InputError(f"{path}: metadata: 'classes' must be a list of names, not {classes!r}")
     try:
         check_preprocessing(metadata)
+        if 'nms' in metadata:
+            check_suppression(metadata['nms'])
     except InputError as error:
         raise InputError(f'{path}: metadata: {error}') from error
     metadata.pop('checksum', None)  # of this very file, and checked

@@ -11,6 +11,7 @@ from mfdet.benchmark.loading import readers, write_folder
 from mfdet.benchmark.runtimes import with_precisions
 from mfdet.benchmark.timing import by_turns, markdown
 from mfdet.commands import benchmark
+from mfdet.errors import InputError
 
 
 def run(folder, *args):
@@ -60,11 +61,12 @@ def test_latency(tmp_path):
     assert 'torch' in report['machine']
 
 
-def test_latency_of_exported_files(tmp_path):
+def test_latency_of_exported_files(tmp_path, monkeypatch):
     pytest.importorskip('onnxruntime')
     pytest.importorskip('openvino')
     options = ['--sizes', 64, '--models', 'MobileNetV2', '--reference', 'MobileNetV2', '--runtimes']
     pytest.importorskip('nncf')
+    monkeypatch.setattr('mfdet.benchmark.runtimes.computes_in_bfloat16', lambda: True)
     code, report = run(tmp_path, 'latency', *options, 'onnxruntime', 'openvino', '--precision', 'fp32', 'int8', 'bf16')
     assert code == 0
     assert [row['runtime'] for row in report['rows']] == [
@@ -79,6 +81,13 @@ def test_latency_of_exported_files(tmp_path):
 def test_precisions_are_of_the_runtimes_that_have_them():
     assert with_precisions(['eager', 'openvino'], ['int8', 'fp32']) == ['eager', 'openvino', 'openvino-int8']
     assert with_precisions(['eager', 'onnxruntime'], ['int8']) == ['onnxruntime-int8']
+    assert with_precisions(['executorch', 'openvino'], ['fp32']) == ['openvino', 'executorch']
+
+
+def test_bfloat16_is_not_timed_where_it_would_be_float32(monkeypatch):
+    monkeypatch.setattr('mfdet.benchmark.runtimes.computes_in_bfloat16', lambda: False)
+    with pytest.raises(InputError, match='this CPU does not compute in bfloat16'):
+        with_precisions(['openvino'], ['bf16'])
 
 
 def test_limit(tmp_path):
@@ -153,6 +162,9 @@ def test_readers_give_images_alike(tmp_path):
         (['latency', '--models', 'MobileNetV2', '--up-to', 'ResNet-18=64'], 'a backbone that is timed'),
         (['latency', '--equal-accuracy', '-1'], '--equal-accuracy must be 0 or more points, got -1.0'),
         (['table', '--clock', 'cpu', '--threads', '2'], '--clock cpu adds up the time of all threads'),
+        (['table', '--precision', 'int8'], '--runtimes and --precision are of what is timed; give --latency'),
+        (['latency', '--runtimes', 'litert'], "--runtimes: there is no 'litert'"),
+        (['detectors', '--runtimes', 'litert', '--batch-size', '2'], 'run single images; leave out --batch-size'),
         (['train', '--models', 'nowhere.py'], 'nowhere.py: no such config file'),
         (['detectors', '--models', 'cpu/detr_r50', 'peers/detr_r50'], 'two files are called alike in cpu/detr_r50'),
         (['eval', '--repeats', '0'], '--repeats must be at least 1'),

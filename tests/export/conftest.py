@@ -1,5 +1,7 @@
 """Small detectors with random weights that do find something, as checkpoint and config files."""
 
+import json
+
 import pytest
 import torch
 from mmdet.registry import MODELS
@@ -7,6 +9,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 import mfdet.register  # noqa: F401
+from mfdet.data.shapes import write_coco
 from mfdet.models.mobile_former import ARCHS
 
 HEADER = """
@@ -84,3 +87,22 @@ def trained(request, tmp_path_factory):
     torch.save(dict(state_dict=model.state_dict(), meta=dict(dataset_meta=dict(classes=CLASSES))), path)
     yield model, str(folder / 'config.py'), str(path)
     del ARCHS['tiny']
+
+
+@pytest.fixture(scope='session')
+def data(tmp_path_factory):
+    """Options that name a data set of six images of three sizes, with the classes of the trained models."""
+    folder = tmp_path_factory.mktemp('data')
+    for i, size in enumerate([(96, 128), (130, 90), (50, 60)]):
+        write_coco(folder, 2, i, size, f'part{i}')
+    parts = [json.loads((folder / 'annotations' / f'part{i}.json').read_text()) for i in range(3)]
+    images, annotations = [], []
+    for i, part in enumerate(parts):
+        images += [dict(image, id=image['id'] + 10 * i) for image in part['images']]
+        annotations += [
+            dict(item, id=item['id'] + 100 * i, image_id=item['image_id'] + 10 * i, category_id=item['category_id'] % 3)
+            for item in part['annotations']
+        ]
+    categories = [dict(id=i, name=name) for i, name in enumerate(['round', 'long', 'flat'])]
+    (folder / 'all.json').write_text(json.dumps(dict(images=images, annotations=annotations, categories=categories)))
+    return ['--data-root', folder, '--val-ann', 'all.json', '--val-images', 'images']

@@ -189,7 +189,7 @@ def fails(path, message, **options):
 def test_files_that_are_no_models(tmp_path):
     pytest.importorskip('onnxruntime')
     assert fails(tmp_path / 'none.onnx', 'no such model file').startswith(f'{tmp_path / "none.onnx"}: ')
-    fails(tmp_path / 'model.pth', r'model.pth: an exported detector ends in \.onnx, or in \.xml for OpenVINO')
+    fails(tmp_path / 'model.pth', r'model.pth: an exported detector ends in \.onnx, \.xml, \.tflite, \.pte')
     for content in ('', 'no model'):
         (tmp_path / 'text.onnx').write_text(content)
         fails(tmp_path / 'text.onnx', 'text.onnx: is no model that onnxruntime can load: ')
