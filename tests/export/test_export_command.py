@@ -403,6 +403,8 @@ def test_a_model_that_finds_nothing_is_compared_without_its_threshold(trained, t
     ('options', 'says'),
     [
         (['--format', 'onnx', '--output', 'a.xml'], 'a.xml: a file of format onnx ends in .onnx'),
+        (['--format', 'litert', '--output', 'a.pte'], 'a.pte: a file of format litert ends in .tflite'),
+        (['--format', 'litert', '--output', 'a.tflite'], '--format litert needs'),  # its package, or --fixed-size
         (['--format', 'onnx', '--output', 'nowhere/a.onnx'], 'its folder does not exist'),
         (['--format', 'onnx', '--output', 'a.onnx', '--precision', 'fp16'], 'fp16 goes with --format openvino'),
         (['--format', 'weights', '--output', 'a.safetensors', '--preprocess'], '--preprocess goes with'),
