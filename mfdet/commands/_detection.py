@@ -69,18 +69,18 @@ def log_data(runner, counts):
     model = bare(runner.model)
     cell = min(getattr(model.backbone, 'out_strides', [8]))
     queries = getattr(model.bbox_head, 'num_queries', None)
-    fit = fit_warnings(counts['train'], queries, cell, image_side(runner.cfg), smallest_anchor(model.bbox_head))
+    fit = fit_warnings(counts['train'], queries, cell, image_side(runner.cfg), *smallest_anchor(model.bbox_head))
     for warning in [*compare_counts(counts['train'], counts.get('val'), classes), *fit]:
         runner.logger.warning(warning)
 
 
 def smallest_anchor(head):
-    """Return the side in pixels, √area, of the smallest anchor of RetinaNet's head; None for other heads."""
+    """Return the side, √area, of the smallest anchor of RetinaNet's head in pixels and in strides; None for others."""
     generator = getattr(head, 'prior_generator', None)
     if getattr(generator, 'octave_base_scale', None) is None:
-        return None
+        return None, None
     sides = generator.base_anchors[0][:, 2:] - generator.base_anchors[0][:, :2]
-    return sides.prod(1).min().sqrt().item()
+    return sides.prod(1).min().sqrt().item(), generator.octave_base_scale
 
 
 def prepare_test(config, args, backend):

@@ -8,6 +8,7 @@ from mfdet.data.check import box_problem, is_id
 from mfdet.values import listed
 
 FOUND_AT = 0.4  # IoU with an anchor below which an object is background to RetinaNet, but for its best anchor
+USUAL_SCALE = 4  # RetinaNet's (Lin et al., ICCV 2017); larger ones have not been tried
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,7 +110,7 @@ def compare_counts(train, val, classes):
     return warnings
 
 
-def fit_warnings(counts, queries=None, cell=None, size=None, anchor=None):
+def fit_warnings(counts, queries=None, cell=None, size=None, anchor=None, scale=None):
     """Return warnings about what a detector can hardly find in a data set, for its own make.
 
     Args:
@@ -117,7 +118,7 @@ def fit_warnings(counts, queries=None, cell=None, size=None, anchor=None):
         queries: object queries of an end-to-end detector, None for others.
         cell: side of a cell of the finest map in pixels.
         size: longer side of the images in training, in pixels; None if it is not known.
-        anchor: side of the smallest anchor in pixels, None if there are none.
+        anchor, scale: side of the smallest anchor in pixels and in strides of its map, None if there are none.
     """
     warnings = []
     if queries and counts.most > queries:
@@ -132,13 +133,32 @@ def fit_warnings(counts, queries=None, cell=None, size=None, anchor=None):
             f'{counts.source}: {share} are smaller than a cell of the finest map, {cell} pixels, once images are '
             f'{size} pixels long, and hard to find; train on larger images'
         )
-    # The IoU of a square with a larger one is at most the ratio of their areas.
-    tiny = sum((side * size) ** 2 < FOUND_AT * anchor**2 for side in counts.sides) if size and anchor else 0
-    if tiny > len(counts.sides) / 50:
-        share = f'{tiny} of {len(counts.sides)} objects ({tiny / len(counts.sides):.0%})'
-        warnings.append(
-            f'{counts.source}: {share} are too small for the smallest anchor, {anchor:.0f} pixels, once images are '
-            f'{size} pixels long; halve model.bbox_head.anchor_generator.octave_base_scale, unless large objects matter'
-            ' more'
-        )
+    if size and anchor:
+        warnings += anchor_warnings(counts, size, anchor, scale)
     return warnings
+
+
+def anchor_warnings(counts, size, anchor, scale):
+    """Return a warning if anchors are too large for the objects of a data set, or smaller than they need to be.
+
+    Which objects have anchors matters more than any other setting of RetinaNet here: docs/results.md. The arguments are
+    those of :func:`fit_warnings`.
+    """
+
+    def missed(anchor):  # the IoU of a square with a larger one is at most the ratio of their areas
+        return sum((side * size) ** 2 < FOUND_AT * anchor**2 for side in counts.sides)
+
+    few = len(counts.sides) / 50
+    option = 'model.bbox_head.anchor_generator.octave_base_scale'
+    if missed(anchor) > few:
+        share = f'{missed(anchor)} of {len(counts.sides)} objects ({missed(anchor) / len(counts.sides):.0%})'
+        return [
+            f'{counts.source}: {share} are too small for the smallest anchor, {anchor:.0f} pixels, once images are '
+            f'{size} pixels long; {option}={scale / 2:g} has anchors for them'
+        ]
+    if counts.sides and scale < USUAL_SCALE and missed(2 * anchor) <= few:
+        return [
+            f'{counts.source}: hardly an object needs anchors as small as {anchor:.0f} pixels, once images are {size} '
+            f'pixels long; with {option}={2 * scale:g} RetinaNet learns large ones better'
+        ]
+    return []

@@ -9,10 +9,15 @@ from mfdet.engine.config import load_config
 
 
 @pytest.mark.parametrize(
-    ('config', 'side'),
-    [('small/retinanet_mf151m', 32), ('cpu/retinanet_mf26m', 16), ('ssdlite_mf151m', None), ('cpu/e2e_mf26m', None)],
+    ('config', 'side', 'scale'),
+    [
+        ('small/retinanet_mf151m', 32, 4),
+        ('cpu/retinanet_mf26m', 16, 2),
+        ('ssdlite_mf151m', None, None),
+        ('cpu/e2e_mf26m', None, None),
+    ],
 )
-def test_smallest_anchor(config, side):
+def test_smallest_anchor(config, side, scale):
     init_default_scope('mmdet')
     head = MODELS.build(load_config(config).model.bbox_head)
-    assert smallest_anchor(head) == (side and pytest.approx(side))
+    assert smallest_anchor(head) == (side and pytest.approx(side), scale)

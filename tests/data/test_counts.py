@@ -1,5 +1,7 @@
 """What data sets hold, and what is said of it before a training."""
 
+import dataclasses
+
 import pytest
 
 from mfdet.data.counts import Counts, compare_counts, count_items, count_objects, fit_warnings
@@ -48,13 +50,25 @@ def test_what_does_not_fit_the_model_is_said():
     assert len(counts.sides) == 43
     assert fit_warnings(counts, 100, 8, 640) == []
     assert fit_warnings(counts, None, 8, None) == []
-    (tiny,) = fit_warnings(counts, None, 8, 640, 32)
-    assert tiny.startswith('t.json: 3 of 43 objects (7%) are too small for the smallest anchor, 32 pixels')
-    assert fit_warnings(counts, None, 8, 640, 15.7) == []  # the IoU of 10 and 15.7 pixels is 0.4
-    assert len(fit_warnings(counts, None, 8, 640, 15.9)) == 1
     crowded, small = fit_warnings(counts, 25, 8, 320)  # ten pixels become five
     assert crowded.startswith('t.json: an image has 43 objects and the model 25 queries')
     assert small.startswith('t.json: 3 of 43 objects (7%) are smaller than a cell of the finest map, 8 pixels')
+
+
+def test_anchors_that_do_not_fit_the_objects_are_said():
+    counts = Counts('t.json', 2, 2, dict(cell=43), sides=[10 / 640] * 3 + [200 / 640] * 40)
+    (small,) = fit_warnings(counts, None, 8, 640, 32, 4)
+    assert small == (
+        't.json: 3 of 43 objects (7%) are too small for the smallest anchor, 32 pixels, once images are 640 pixels '
+        'long; model.bbox_head.anchor_generator.octave_base_scale=2 has anchors for them'
+    )
+    assert fit_warnings(counts, None, 8, 640, 15.7, 2) == []  # the IoU of 10 and 15.7 pixels is 0.4
+    assert len(fit_warnings(counts, None, 8, 640, 15.9, 2)) == 1
+    (large,) = fit_warnings(dataclasses.replace(counts, sides=counts.sides[3:]), None, 8, 640, 16, 2)
+    assert large.startswith('t.json: hardly an object needs anchors as small as 16 pixels, once images are 640 pixels')
+    assert 'with model.bbox_head.anchor_generator.octave_base_scale=4 ' in large
+    assert fit_warnings(dataclasses.replace(counts, sides=counts.sides[3:]), None, 8, 640, 32, 4) == []
+    assert fit_warnings(dataclasses.replace(counts, sides=[]), None, 8, 640, 16, 2) == []
 
 
 @pytest.mark.parametrize(
