@@ -24,7 +24,7 @@ def model(tmp_path, monkeypatch):
     [
         (['none.onnx'], 'none.onnx: no such model file'),
         (['model.onnx', 'none.pth'], 'none.pth: no such model file'),
-        ([__file__], f'{__file__}: a detector ends in .onnx, .xml (exported) or'),
+        ([__file__], f'{__file__}: a detector ends in .onnx, .xml, .tflite, .pte (exported) or'),
         (['text.onnx'], 'text.onnx: is no model that onnxruntime can load'),
         (['model.onnx', '--port', '-1'], '--port must be from 0 (any that is free) to 65535, got -1'),
         (['model.onnx', '--host', '192.0.2.1'], '--host 192.0.2.1: is no address of this machine'),
