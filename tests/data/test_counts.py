@@ -68,6 +68,9 @@ def test_anchors_that_do_not_fit_the_objects_are_said():
     assert large.startswith('t.json: hardly an object needs anchors as small as 16 pixels, once images are 640 pixels')
     assert 'with model.bbox_head.anchor_generator.octave_base_scale=4 ' in large
     assert fit_warnings(dataclasses.replace(counts, sides=counts.sides[3:]), None, 8, 640, 32, 4) == []
+    middle = dataclasses.replace(counts, sides=[40 / 640] * 40)  # anchors of 32 pixels find them, those of 64 do not
+    assert len(fit_warnings(middle, None, 8, 640, 16, 2)) == 1
+    assert fit_warnings(dataclasses.replace(counts, sides=[20 / 640] * 40), None, 8, 640, 16, 2) == []
     assert fit_warnings(dataclasses.replace(counts, sides=[]), None, 8, 640, 16, 2) == []
 
 

@@ -53,6 +53,17 @@ def test_boxes_start_on_those_of_the_cells_and_are_refined_from_block_to_block()
     assert (moved[1:, ..., 0] > moved[:-1, ..., 0]).all()
 
 
+def test_the_last_block_alone_is_what_all_of_them_end_with():
+    head = make_plus_head().eval()
+    with torch.no_grad():
+        head.fc_reg[-1].bias += torch.tensor([0.1, 0.0, 0.0, 0.0])  # so that the blocks differ
+        every, last = head(make_feats(64, 96), all_blocks=True), head(make_feats(64, 96))
+    for a, b in zip(every, last, strict=True):
+        assert b.shape == (1, *a.shape[1:])
+        assert torch.equal(a[-1:], b)
+    assert not torch.equal(every[1][0], every[1][-1])
+
+
 def test_padding_changes_no_query_of_an_image_with_fewer_cells_than_queries():
     head = make_plus_head(num_queries=40).eval()
     alone = make_feats(32, 40, batch=1)
