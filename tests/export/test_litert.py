@@ -20,11 +20,11 @@ def test_it_finds_what_pytorch_finds(path, trained):
     phones.check_detections(path, trained)
 
 
-def test_xnnpack_runs_nearly_all(path):
+def test_xnnpack_runs_all_but_the_selection_of_the_best(path):
     from mfdet.export.litert import delegated
 
     most, count = delegated(path)
-    assert 0.9 * count < most < count  # the last selection is not in it
+    assert count - 130 < most < count  # RetinaNet's is of some 25 operations on each of five levels
 
 
 def test_the_test_command_takes_it(path, trained, data, tmp_path):
