@@ -12,7 +12,7 @@ from mfdet.benchmark.timing import by_turns, multiply_adds_per_second
 from mfdet.complexity import count_detector
 from mfdet.engine.config import load_config
 from mfdet.export.graph import build_graph
-from mfdet.export.phone_graph import has_phone_graph
+from mfdet.export.phone_graph import phone_kind
 
 COLUMNS = ('model', 'runtime', 'ms', 'images/s', 'ratio', 'of the limit')
 
@@ -29,9 +29,10 @@ def functions_of(name, model, shape, chosen, folder, threads, batch_size=1):
     inputs = dict(images=torch.randn(batch_size, 3, *padded), sizes=torch.tensor([shape] * batch_size))
     size = padded if batch_size == 1 else None
     found = runtimes.functions_of(name, model, build_graph, inputs, chosen, folder, threads, size)
-    arrays = {key: tensor.numpy() for key, tensor in inputs.items()}
-    for runtime in [runtime for runtime in chosen if runtime in runtimes.PHONES and has_phone_graph(model)]:
-        found[runtime] = phones.function_of(runtime, name, model, arrays, folder, threads)
+    wanted = [runtime for runtime in runtimes.PHONES if runtime in chosen]
+    if wanted and phone_kind(model):
+        arrays = {key: tensor.numpy() for key, tensor in inputs.items()}
+        found |= {runtime: phones.function_of(runtime, name, model, arrays, folder, threads) for runtime in wanted}
     return found
 
 

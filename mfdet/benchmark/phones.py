@@ -4,27 +4,27 @@ import importlib
 import json
 import os
 
+from mfdet.benchmark.runtimes import PHONES
 from mfdet.export.phone_files import export_for_phones
 from mfdet.runtime.detector import MODELS
 from mfdet.suppression import suppress
-
-SUFFIXES = dict(litert='.tflite', executorch='.pte')  # by the name of the runtime
 
 
 def function_of(runtime, name, model, inputs, folder, threads):
     """Return a function that runs a detector on one image, its non-maximum suppression included.
 
     Args:
-        runtime: key of :data:`SUFFIXES`.
+        runtime: key of :data:`mfdet.benchmark.runtimes.PHONES`.
         name, folder: of the file that is made for it.
         model: the detector.
         inputs: images (1, 3, H, W) and sizes (1, 2), a dict of arrays.
         threads: CPU threads.
     """
-    path = os.path.join(folder, name + SUFFIXES[runtime])
+    suffix = PHONES[runtime]
+    path = os.path.join(folder, name + suffix)
     metadata = dict(version='0', normalized=True, fixed_size=inputs['images'].shape[2:])
     export_for_phones(model, metadata, path)
-    kind = MODELS[SUFFIXES[runtime]]
+    kind = MODELS[suffix]
     loaded = kind(importlib.import_module(kind.module), path, threads)
     nms = json.loads(loaded.metadata).get('nms')
 

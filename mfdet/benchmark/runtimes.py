@@ -17,7 +17,7 @@ from mfdet.models.fuse import fuse
 from mfdet.runtime.openvino_core import openvino_core
 
 RUNTIMES = ('eager', 'compile', 'onnxruntime', 'onnxruntime-int8', 'openvino', 'openvino-int8', 'openvino-bf16')
-PHONES = ('litert', 'executorch')  # for detectors alone
+PHONES = dict(litert='.tflite', executorch='.pte')  # for detectors alone, with the ending of their files
 
 
 class LastMap(ClassifierGraph):

@@ -159,15 +159,15 @@ def check_options(args):
     if args.kind == 'table' and not args.latency and (args.runtimes or args.precision):
         raise InputError('--runtimes and --precision are of what is timed; give --latency with them')
     if hasattr(args, 'runtimes'):
-        from mfdet.benchmark.runtimes import check_runtimes, with_precisions
+        from mfdet.benchmark.runtimes import PHONES, check_runtimes, with_precisions
 
         args.runtimes = args.runtimes or ['eager', 'onnxruntime', 'openvino']
         check_runtimes(args.runtimes, args.kind == 'detectors')
         args.runtimes = with_precisions(args.runtimes, args.precision or ['fp32'])
+        if args.kind == 'detectors' and args.batch_size > 1 and set(PHONES) & set(args.runtimes):
+            raise InputError(f'--runtimes {" and ".join(PHONES)} run single images; leave out --batch-size')
     if not getattr(args, 'equal_accuracy', 0) >= 0:
         raise InputError(f'--equal-accuracy must be 0 or more points, got {args.equal_accuracy}')
-    if args.kind == 'detectors' and args.batch_size > 1 and {'litert', 'executorch'} & set(args.runtimes):
-        raise InputError('--runtimes litert and executorch run single images; leave out --batch-size')
     if args.kind == 'loading' and min(args.workers) < 0:
         raise InputError(f'--workers must be 0 or more, got {min(args.workers)}')
     if args.kind == 'ablations':

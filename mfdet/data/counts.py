@@ -148,10 +148,10 @@ def anchor_warnings(counts, size, anchor, scale):
     def missed(anchor):  # the IoU of a square with a larger one is at most the ratio of their areas
         return sum((side * size) ** 2 < FOUND_AT * anchor**2 for side in counts.sides)
 
-    few = len(counts.sides) / 50
+    few, tiny = len(counts.sides) / 50, missed(anchor)
     option = 'model.bbox_head.anchor_generator.octave_base_scale'
-    if missed(anchor) > few:
-        share = f'{missed(anchor)} of {len(counts.sides)} objects ({missed(anchor) / len(counts.sides):.0%})'
+    if tiny > few:
+        share = f'{tiny} of {len(counts.sides)} objects ({tiny / len(counts.sides):.0%})'
         return [
             f'{counts.source}: {share} are too small for the smallest anchor, {anchor:.0f} pixels, once images are '
             f'{size} pixels long; {option}={scale / 2:g} has anchors for them'

@@ -65,9 +65,9 @@ class CandidatesGraph(AnchorGraph):
 KINDS = {E2EGraph: E2EGraph, AnchorGraph: CandidatesGraph}
 
 
-def has_phone_graph(model):
-    """Tell whether there is a graph for phones for this kind of model."""
-    return type(build_graph(model)) in KINDS
+def phone_kind(model):
+    """Return the class of the graph for phones of this kind of model, None if there is none."""
+    return KINDS.get(type(build_graph(model)))
 
 
 def build_phone_graph(model, normalized=True, layout='NCHW'):
@@ -81,11 +81,11 @@ def build_phone_graph(model, normalized=True, layout='NCHW'):
     Raises:
         InputError: there is none for this kind of model.
     """
-    if not has_phone_graph(model):
+    kind = phone_kind(model)
+    if kind is None:
         raise InputError(
             f'{type(model).__name__} cannot be exported for phones; RetinaNet, SSD and E2EMobileFormer can'
         )
-    kind = KINDS[type(build_graph(model))]
     detector = kind(channels_last(copy.deepcopy(model)), normalized)
     graph = PhoneGraph(detector, layout).eval().requires_grad_(False)
     return graph, dict(layout=layout, **(dict(nms=detector.nms()) if kind is CandidatesGraph else {}))
