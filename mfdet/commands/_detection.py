@@ -97,11 +97,14 @@ def prepare_test(config, args, backend):
     from mfdet.engine.checkpoint import checkpoint_classes
     from mfdet.engine.config import check_data, set_classes, set_data
     from mfdet.engine.exported_model import exported_config
+    from mfdet.engine.plain_config import check_boxes
     from mfdet.weights import read_checkpoint
 
     set_data(config, args.data_root, val=data_pair(args, 'val'), options=args.cfg_options)
     if backend == 'torch':
-        classes = checkpoint_classes(read_checkpoint(args.checkpoint), args.checkpoint)
+        checkpoint = read_checkpoint(args.checkpoint)
+        classes = checkpoint_classes(checkpoint, args.checkpoint)
+        check_boxes(checkpoint, config.model, args.checkpoint)
     else:
         config.model, metadata = exported_config(args.checkpoint, config)
         classes = metadata['classes']

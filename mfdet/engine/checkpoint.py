@@ -16,7 +16,7 @@ from mmengine.logging import HistoryBuffer
 from mmengine.runner.checkpoint import CheckpointLoader
 
 from mfdet.engine.distributed import bare
-from mfdet.engine.plain_config import plain_config, to_plain
+from mfdet.engine.plain_config import check_boxes, plain_config, to_plain
 from mfdet.errors import InputError
 from mfdet.models.training_aids import without_aids
 from mfdet.values import is_text
@@ -123,6 +123,7 @@ class PlainCheckpointHook(Hook):
         expected = bare(runner.model).state_dict()
         if resume:
             check_classes(checkpoint_classes(checkpoint, source), runner.train_dataloader.dataset, source)
+            check_boxes(checkpoint, runner.cfg.model, source)
         elif is_released(weights):
             weights = checkpoint['state_dict'] = convert_released(weights, source)
         elif expected.keys() == without_aids(expected).keys():  # else a new training has its own aids in it already

@@ -9,7 +9,7 @@ from mmengine.registry import init_default_scope
 from mfdet.config_parts import backbone_of, dataset_of
 from mfdet.engine.checkpoint import checkpoint_classes
 from mfdet.engine.config import load_config, set_num_classes
-from mfdet.engine.plain_config import stored_config
+from mfdet.engine.plain_config import check_boxes, stored_config
 from mfdet.errors import InputError
 from mfdet.models.training_aids import drop_aids, without_aids
 from mfdet.weights import check_state_dict, convert_released, read_checkpoint, state_dict_of
@@ -35,6 +35,7 @@ def load_model(config_file, path, options=None):
     config = stored_config(checkpoint, path) if config_file is None else load_config(config_file, options)
     if classes:
         set_num_classes(config.model, len(classes))
+    check_boxes(checkpoint, config.model, path)
     backbone_of(config.model).pop('init_cfg', None)  # the checkpoint holds all weights
     drop_aids(config.model)
     init_default_scope(config.get('default_scope', 'mmdet'))

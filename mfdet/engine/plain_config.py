@@ -87,6 +87,35 @@ def stored_config(checkpoint, path):
     return Config(dict(model=stored['model'], test_dataloader=dict(dataset=dict(pipeline=pipeline))))
 
 
+def check_boxes(checkpoint, model, path):
+    """Check that a model's config makes boxes of a head's output as that of the checkpoint did.
+
+    Anchors and their coder are no weights: with others, all would load, and every box would be wrong.
+
+    Args:
+        checkpoint: of :func:`mfdet.weights.read_checkpoint`; one that does not say how passes.
+        model: config of the model.
+        path: the checkpoint's file, for the message.
+
+    Raises:
+        InputError: an entry differs; the first is named, with what the checkpoint has.
+    """
+    stored = plain_part(checkpoint, 'config', 'model', 'bbox_head')
+    head = model.get('bbox_head') or {}
+    for part in ('anchor_generator', 'bbox_coder'):
+        before, now = ((side or {}).get(part) if isinstance(side, dict) else None for side in (stored, head))
+        if not isinstance(before, dict) or now is None:
+            continue
+        before, now = to_plain(before), to_plain(dict(now))
+        wrong = next((key for key in {**before, **now} if before.get(key) != now.get(key)), None)
+        if wrong:
+            name = f'model.bbox_head.{part}.{wrong}'
+            raise InputError(
+                f'{path}: was trained with {name}={before.get(wrong)}, and this config has {now.get(wrong)}, so all '
+                'boxes would be wrong; take the config in its work directory, or set that by --cfg-options'
+            )
+
+
 def _check(name, value, path, depth=0):
     """Check that plain data names only what may be built at its place."""
     if depth > 12:
