@@ -10,13 +10,22 @@ from mfdet.export.calibration import check_nncf
 from mfdet.export.channels_last import channels_last
 from mfdet.export.graph import ClassifierGraph
 from mfdet.export.onnx import export_onnx
-from mfdet.export.openvino import computes_in_bfloat16, quantize_openvino
+from mfdet.export.openvino import computes_in_bfloat16, convert_to_openvino, quantize_openvino
 from mfdet.export.quantize import quantize_onnx
 from mfdet.models.backbone import Backbone
 from mfdet.models.fuse import fuse
 from mfdet.runtime.openvino_core import openvino_core
 
-RUNTIMES = ('eager', 'compile', 'onnxruntime', 'onnxruntime-int8', 'openvino', 'openvino-int8', 'openvino-bf16')
+RUNTIMES = (
+    'eager',
+    'compile',
+    'onnxruntime',
+    'onnxruntime-int8',
+    'openvino',
+    'openvino-int8',
+    'openvino-bf16',
+    'openvino-int8-bf16',
+)
 PHONES = dict(litert='.tflite', executorch='.pte')  # for detectors alone, with the ending of their files
 
 
@@ -119,10 +128,14 @@ def quantized(path, suffix, inputs):
     Ranges are measured on the inputs that it is timed on first: the weights are random, so it is for timing alone.
     ``suffix`` is .onnx, or .xml for OpenVINO.
     """
-    target = f'{os.path.splitext(path)[0]}-int8{suffix}'
+    stem = os.path.splitext(path)[0]
+    target = f'{stem}-int8{suffix}'
     if not os.path.exists(target):
-        quantize = quantize_onnx if suffix == '.onnx' else quantize_openvino
-        quantize(path, target, dict(version='0'), [inputs])
+        quantize, source = quantize_onnx, path
+        if suffix == '.xml':  # the converter folds constants, without which NNCF takes several times as long
+            quantize, source = quantize_openvino, f'{stem}.xml'
+            convert_to_openvino(path, dict(version='0'), source)
+        quantize(source, target, dict(version='0'), [inputs])
     return target
 
 
@@ -131,7 +144,7 @@ def with_precisions(names, precisions):
 
     Args:
         names: of :data:`RUNTIMES`, without a precision, and :data:`PHONES`.
-        precisions: 'fp32', 'int8', 'bf16'.
+        precisions: 'fp32', 'int8', 'bf16', 'int8-bf16'.
 
     Raises:
         InputError: none of the runtimes has one of the precisions, or a package is missing.
@@ -142,11 +155,12 @@ def with_precisions(names, precisions):
         if not set(runtimes) & {*RUNTIMES, *PHONES}:
             raise InputError(f'--precision {precision}: none of --runtimes has it, openvino has all')
         found += runtimes
-    if 'openvino-int8' in found:
+    if any(runtime.startswith('openvino-int8') for runtime in found):
         check_nncf()
-    if 'openvino-bf16' in found and not computes_in_bfloat16():
+    halves = [precision for precision in precisions if precision.endswith('bf16')]
+    if halves and not computes_in_bfloat16():
         raise InputError(
-            '--precision bf16: this CPU does not compute in bfloat16, so it would be float32; leave it out'
+            f'--precision {halves[0]}: this CPU does not compute in bfloat16, so it would be float32; leave it out'
         )
     return [runtime for runtime in (*RUNTIMES, *PHONES) if runtime in found]
 
@@ -204,10 +218,7 @@ def functions_of(name, model, graph_of, inputs, chosen, folder, threads, size=No
             path = onnx_file(graph, folder, f'{name}-channels-last', optimize=False)
         else:
             path = onnx_file(graph_of(copy.deepcopy(model)), folder, name, size)
-        if 'openvino' in chosen:
-            found['openvino'] = openvino(path, arrays, threads)
-        if 'openvino-int8' in chosen:
-            found['openvino-int8'] = openvino(quantized(path, '.xml', arrays), arrays, threads)
-        if 'openvino-bf16' in chosen:
-            found['openvino-bf16'] = openvino(path, arrays, threads, 'bf16')
+        for runtime in (runtime for runtime in chosen if runtime.startswith('openvino')):
+            file = quantized(path, '.xml', arrays) if 'int8' in runtime else path
+            found[runtime] = openvino(file, arrays, threads, 'bf16' if 'bf16' in runtime else 'f32')
     return found

@@ -11,8 +11,9 @@ PRECISIONS = dict(  # with the formats that have them
     fp16=('openvino',),
     bf16=('openvino',),
     int8=('onnx', 'openvino'),
+    **{'int8-bf16': ('openvino',)},  # convolutions in INT8, the rest in bfloat16
 )
-MEASURED = ('bf16', 'int8')
+MEASURED = ('bf16', 'int8', 'int8-bf16')
 MAX_DROP = 1.0  # AP points
 GAIN = 0.98  # of the time in float32: what takes longer than this is no faster, as far as can be measured
 
@@ -31,22 +32,24 @@ def check_precision(args):
             raise InputError(f'--{option.replace("_", "-")} goes with --precision {" or ".join(MEASURED)}')
     if args.max_drop is not None and not args.max_drop >= 0:
         raise InputError(f'--max-drop must be 0 or more AP points, got {args.max_drop}')
-    if args.precision == 'bf16' and not args.force:
+    if args.precision.endswith('bf16') and not args.force:
         from mfdet.export.openvino import computes_in_bfloat16
 
         if not computes_in_bfloat16():
             raise InputError(
-                '--precision bf16: this CPU does not compute in bfloat16, so neither AP nor speed can be measured; '
-                '--force keeps the file for a CPU that does'
+                f'--precision {args.precision}: this CPU does not compute in bfloat16, so neither AP nor speed can be '
+                'measured; --force keeps the file for a CPU that does'
             )
-    if args.precision == 'int8':
+    if args.precision.startswith('int8'):
         if args.format == 'openvino':
             check_nncf()
         if not args.calibration:
-            raise InputError('--precision int8 needs --calibration DIR, a folder with some of the training images')
+            raise InputError(
+                f'--precision {args.precision} needs --calibration DIR, a folder with some of the training images'
+            )
         calibration_images(args.calibration)
     elif args.calibration:
-        raise InputError('--calibration goes with --precision int8')
+        raise InputError('--calibration goes with --precision int8 or int8-bf16')
 
 
 def write_lower(args, metadata, source, path):
@@ -55,15 +58,18 @@ def write_lower(args, metadata, source, path):
     from mfdet.export.quantize import quantize_onnx
 
     written = dict(metadata, precision=args.precision)
+    bfloat16 = 'bfloat16'
+    if args.precision.endswith('bf16') and not computes_in_bfloat16():
+        bfloat16 = 'float32, as this CPU does not compute in bfloat16'
     if args.precision == 'bf16':
         for_bfloat16(source, path, written)
-        own = computes_in_bfloat16()
-        return 'bfloat16' if own else 'this CPU does not compute in bfloat16: what follows is of float32'
+        return f'all in {bfloat16}'
     paths = calibration_images(args.calibration)
     with announced('calibrating and quantising to INT8'):
         quantize = quantize_onnx if args.format == 'onnx' else quantize_openvino
         count = quantize(source, path, written, Batches(paths, metadata))
-    return f'{count} convolutions in INT8, calibrated on {len(paths)} images'
+    rest = f', the rest in {bfloat16}' if args.precision == 'int8-bf16' else ''
+    return f'{count} convolutions in INT8{rest}, calibrated on {len(paths)} images'
 
 
 def in_lower_precision(args, config, metadata, source, path):
@@ -85,7 +91,7 @@ def in_lower_precision(args, config, metadata, source, path):
         )
     most = MAX_DROP if args.max_drop is None else args.max_drop
     if not 100 * (before - after) <= most:
-        more = '. Give --calibration more images, or more typical ones' if args.precision == 'int8' else ''
+        more = '. Give --calibration more images, or more typical ones' if args.calibration else ''
         raise InputError(
             f'{args.output}: AP falls from {before:.4f} to {after:.4f} in {args.precision}, by more than --max-drop '
             f'{most} points; nothing was written{more}'

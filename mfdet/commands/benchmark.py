@@ -49,8 +49,9 @@ def build_parser():
     runtimes.add_argument(
         '--precision',
         nargs='+',
-        choices=('fp32', 'int8', 'bf16'),
-        help='of onnxruntime (fp32, int8) and openvino (all): convolutions in INT8, or bfloat16 (default: fp32)',
+        choices=('fp32', 'int8', 'bf16', 'int8-bf16'),
+        help='of onnxruntime (fp32, int8) and openvino (all): convolutions in INT8, bfloat16, or INT8 and the rest in '
+        'bfloat16 (default: fp32)',
     )
     add = kinds.add_parser
     latency = add('latency', parents=[shared, runtimes], help='backbones over image sizes, with a plot')

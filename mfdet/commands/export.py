@@ -45,7 +45,7 @@ def build_parser():
         '--precision',
         choices=PRECISIONS,
         default='fp32',
-        help='number format: int8 (onnx, openvino) and bf16 (openvino) are kept if AP holds and they are '
+        help='number format: int8 (onnx, openvino), bf16 and int8-bf16 (openvino) are kept if AP holds and they are '
         'faster here; fp16 (openvino) halves the file, which computes in float32',
     )
     parser.add_argument(
@@ -56,9 +56,11 @@ def build_parser():
         help='for single images of this size alone, in pixels, others being fitted in; faster, and a must for phones',
     )
     parser.add_argument('--backbone-only', action='store_true', help="weights: the backbone's alone")
-    parser.add_argument('--calibration', metavar='DIR', help='int8: folder with some of the training images')
-    parser.add_argument('--max-drop', type=float, metavar='P', help='int8, bf16: most AP points to lose (1.0)')
-    parser.add_argument('--force', action='store_true', help='int8, bf16: keep the file even if it is no faster here')
+    parser.add_argument('--calibration', metavar='DIR', help='int8, int8-bf16: folder with some of the training images')
+    parser.add_argument('--max-drop', type=float, metavar='P', help='int8, bf16, both: most AP points to lose (1.0)')
+    parser.add_argument(
+        '--force', action='store_true', help='int8, bf16, both: keep the file even if it is no faster here'
+    )
     add_data_options(parser, ('val',))
     add_config_options(parser, 'those of the training')
     return parser
@@ -237,8 +239,8 @@ def run(args):
     lower = args.precision in MEASURED
     if classifier and (args.preprocess or lower or args.backbone_only or args.fixed_size):
         raise InputError(
-            '--preprocess, --precision int8 and bf16, --fixed-size and --backbone-only are for detectors, this is a '
-            'classifier'
+            '--preprocess, --precision int8, bf16 and int8-bf16, --fixed-size and --backbone-only are for detectors, '
+            'this is a classifier'
         )
     export = export_classifier if classifier else export_detector
     if args.format == 'weights':

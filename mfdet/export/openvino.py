@@ -59,12 +59,12 @@ def computes_in_bfloat16():
 def quantize_openvino(source, path, metadata, inputs):
     """Write an OpenVINO model in INT8: its convolutions compute so, the other layers' weights are stored so.
 
-    Depthwise convolutions, attention and dynamic ReLUs compute in float32: in INT8 they take longer, as each needs its
-    input converted, and cost AP (docs/performance.md). Linear layers have most of the weights: stored in 8 bits, they
-    make the file small.
+    Depthwise convolutions, attention and dynamic ReLUs compute in float32, or in bfloat16 where the runtime is asked
+    to: in INT8 they take longer, as each needs its input converted, and cost AP (docs/performance.md). Linear layers
+    have most of the weights: stored in 8 bits, they make the file small.
 
     Args:
-        source: the float file, .xml or .onnx.
+        source: the float file (.xml).
         path: the file to write; the .bin is put beside it.
         metadata: of the file to write.
         inputs: sequence of dicts of name to array, prepared images to measure the ranges of activations on.

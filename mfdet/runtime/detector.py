@@ -236,7 +236,7 @@ class _OpenVinoModel:
         self.metadata = model.get_rt_info('mfdet').astype(str) if model.has_rt_info('mfdet') else None
         self.inputs = set().union(*(value.get_names() for value in model.inputs))
         self.outputs = set().union(*(value.get_names() for value in model.outputs))
-        precision = 'bf16' if _precision_of(self.metadata) == 'bf16' else 'f32'  # left out, OpenVINO decides
+        precision = 'bf16' if _precision_of(self.metadata).endswith('bf16') else 'f32'  # left out, OpenVINO decides
         options = {'PERFORMANCE_HINT': 'LATENCY', 'INFERENCE_PRECISION_HINT': precision}
         if threads is not None:
             options['INFERENCE_NUM_THREADS'] = int(threads)
@@ -280,12 +280,12 @@ def _load_model(path, threads):
 
 
 def _precision_of(text):
-    """Return the precision that metadata names; None if there is none, the rest being checked later."""
+    """Return the precision that metadata names, '' if there is none; the rest is checked later."""
     try:
         metadata = json.loads(text or '')
     except (ValueError, RecursionError):
-        return None
-    return metadata.get('precision') if isinstance(metadata, dict) else None
+        return ''
+    return str(metadata.get('precision', '')) if isinstance(metadata, dict) else ''
 
 
 def _read_metadata(text, path):

@@ -67,7 +67,8 @@ def test_latency_of_exported_files(tmp_path, monkeypatch):
     options = ['--sizes', 64, '--models', 'MobileNetV2', '--reference', 'MobileNetV2', '--runtimes']
     pytest.importorskip('nncf')
     monkeypatch.setattr('mfdet.benchmark.runtimes.computes_in_bfloat16', lambda: True)
-    code, report = run(tmp_path, 'latency', *options, 'onnxruntime', 'openvino', '--precision', 'fp32', 'int8', 'bf16')
+    precisions = ['fp32', 'int8', 'bf16', 'int8-bf16']
+    code, report = run(tmp_path, 'latency', *options, 'onnxruntime', 'openvino', '--precision', *precisions)
     assert code == 0
     assert [row['runtime'] for row in report['rows']] == [
         'onnxruntime',
@@ -75,6 +76,7 @@ def test_latency_of_exported_files(tmp_path, monkeypatch):
         'openvino',
         'openvino-int8',
         'openvino-bf16',
+        'openvino-int8-bf16',
     ]
 
 
@@ -84,10 +86,12 @@ def test_precisions_are_of_the_runtimes_that_have_them():
     assert with_precisions(['executorch', 'openvino'], ['fp32']) == ['openvino', 'executorch']
 
 
-def test_bfloat16_is_not_timed_where_it_would_be_float32(monkeypatch):
+@pytest.mark.parametrize('precision', ['bf16', 'int8-bf16'])
+def test_bfloat16_is_not_timed_where_it_would_be_float32(monkeypatch, precision):
+    monkeypatch.setattr('mfdet.benchmark.runtimes.check_nncf', lambda: None)
     monkeypatch.setattr('mfdet.benchmark.runtimes.computes_in_bfloat16', lambda: False)
-    with pytest.raises(InputError, match='this CPU does not compute in bfloat16'):
-        with_precisions(['openvino'], ['bf16'])
+    with pytest.raises(InputError, match=f'--precision {precision}: this CPU does not compute in bfloat16'):
+        with_precisions(['openvino'], [precision])
 
 
 def test_limit(tmp_path):

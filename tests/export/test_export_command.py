@@ -176,6 +176,8 @@ def test_bfloat16_is_asked_for_by_the_metadata(onnx_file, tmp_path, monkeypatch)
     metadata = Detector(onnx_file).metadata
     convert_to_openvino(str(onnx_file), metadata, str(tmp_path / 'float.xml'))
     for_bfloat16(str(tmp_path / 'float.xml'), str(tmp_path / 'b.xml'), dict(metadata, precision='bf16'))
+    for_bfloat16(str(tmp_path / 'float.xml'), str(tmp_path / 'c.xml'), dict(metadata, precision='int8-bf16'))
+    for_bfloat16(str(tmp_path / 'float.xml'), str(tmp_path / 'd.xml'), dict(metadata, precision='int8'))
     core, hints = openvino_core(), []
 
     class Recorder:
@@ -187,9 +189,9 @@ def test_bfloat16_is_asked_for_by_the_metadata(onnx_file, tmp_path, monkeypatch)
             return core.compile_model(model, device, options)
 
     monkeypatch.setattr('mfdet.runtime.detector.openvino_core', Recorder)
-    for name in ('float.xml', 'b.xml'):
+    for name in ('float.xml', 'b.xml', 'c.xml', 'd.xml'):
         Detector(tmp_path / name)
-    assert hints == ['f32', 'bf16']
+    assert hints == ['f32', 'bf16', 'bf16', 'f32']
 
 
 def test_int8_of_openvino_needs_no_depthwise_convolutions(tmp_path):
@@ -210,7 +212,7 @@ def test_bfloat16_that_this_cpu_does_not_compute_in_is_kept_by_force_alone(monke
     assert export.main(['c.py', 'c.pth', '--format', 'openvino', '--precision', 'bf16', '--output', 'a.xml']) == 2
     assert '--precision bf16: this CPU does not compute in bfloat16' in capsys.readouterr().err
     args = argparse.Namespace(output='a.xml', precision='bf16', force=True)
-    assert 'what follows is of float32' in write_lower(args, {}, 'model.xml', 'lower.xml')
+    assert 'float32, as this CPU does not compute in bfloat16' in write_lower(args, {}, 'model.xml', 'lower.xml')
 
 
 def test_the_ratio_is_of_the_first_to_the_second(monkeypatch):
@@ -414,7 +416,10 @@ def test_a_model_that_finds_nothing_is_compared_without_its_threshold(trained, t
             ['--format', 'onnx', '--output', 'a.onnx', '--precision', 'int8', '--calibration', 'no'],
             'no: no such folder',
         ),
-        (['--format', 'onnx', '--output', 'a.onnx', '--force'], '--force goes with --precision bf16 or int8'),
+        (
+            ['--format', 'onnx', '--output', 'a.onnx', '--force'],
+            '--force goes with --precision bf16 or int8 or',
+        ),
         (['--format', 'onnx', '--output', 'a.onnx', '--max-drop', '2'], '--max-drop goes with --precision bf16'),
         (['--format', 'onnx', '--output', 'a.onnx', '--backbone-only'], '--backbone-only goes with --format weights'),
         (['--format', 'onnx', '--output', 'a.onnx', '--fixed-size', '100', '64'], '--fixed-size takes multiples of 32'),
