@@ -48,8 +48,9 @@ def check_precision(args):
                 f'--precision {args.precision} needs --calibration DIR, a folder with some of the training images'
             )
         calibration_images(args.calibration)
-    elif args.calibration:
-        raise InputError('--calibration goes with --precision int8 or int8-bf16')
+    for option in ('calibration', 'float_layers'):
+        if getattr(args, option) and not args.precision.startswith('int8'):
+            raise InputError(f'--{option.replace("_", "-")} goes with --precision int8 or int8-bf16')
 
 
 def write_lower(args, metadata, source, path):
@@ -67,7 +68,7 @@ def write_lower(args, metadata, source, path):
     paths = calibration_images(args.calibration)
     with announced('calibrating and quantising to INT8'):
         quantize = quantize_onnx if args.format == 'onnx' else quantize_openvino
-        count = quantize(source, path, written, Batches(paths, metadata))
+        count = quantize(source, path, written, Batches(paths, metadata), args.float_layers or ())
     rest = f', the rest in {bfloat16}' if args.precision == 'int8-bf16' else ''
     return f'{count} convolutions in INT8{rest}, calibrated on {len(paths)} images'
 
@@ -91,7 +92,10 @@ def in_lower_precision(args, config, metadata, source, path):
         )
     most = MAX_DROP if args.max_drop is None else args.max_drop
     if not 100 * (before - after) <= most:
-        more = '. Give --calibration more images, or more typical ones' if args.calibration else ''
+        more = ''
+        if args.calibration:
+            more = '. Give --calibration more images, or more typical ones, or leave a part in float, as by '
+            more += '--float-layers bbox_head'
         raise InputError(
             f'{args.output}: AP falls from {before:.4f} to {after:.4f} in {args.precision}, by more than --max-drop '
             f'{most} points; nothing was written{more}'

@@ -57,6 +57,12 @@ def build_parser():
     )
     parser.add_argument('--backbone-only', action='store_true', help="weights: the backbone's alone")
     parser.add_argument('--calibration', metavar='DIR', help='int8, int8-bf16: folder with some of the training images')
+    parser.add_argument(
+        '--float-layers',
+        nargs='+',
+        metavar='NAME',
+        help='int8, int8-bf16: parts of the model to leave in float',
+    )
     parser.add_argument('--max-drop', type=float, metavar='P', help='int8, bf16, both: most AP points to lose (1.0)')
     parser.add_argument(
         '--force', action='store_true', help='int8, bf16, both: keep the file even if it is no faster here'

@@ -8,6 +8,7 @@ from mfdet.errors import InputError
 from mfdet.export.calibration import check_nncf
 from mfdet.export.metadata import KEY, dumps
 from mfdet.export.onnx import quiet
+from mfdet.export.quantized_layers import chosen, convolutions
 from mfdet.runtime.openvino_core import openvino_core
 
 CONVOLUTIONS = ('Convolution', 'GroupConvolution')  # the latter are depthwise
@@ -56,7 +57,7 @@ def computes_in_bfloat16():
     return 'BF16' in openvino_core().get_property('CPU', 'OPTIMIZATION_CAPABILITIES')
 
 
-def quantize_openvino(source, path, metadata, inputs):
+def quantize_openvino(source, path, metadata, inputs, float_layers=()):
     """Write an OpenVINO model in INT8: its convolutions compute so, the other layers' weights are stored so.
 
     Depthwise convolutions, attention and dynamic ReLUs compute in float32, or in bfloat16 where the runtime is asked
@@ -68,20 +69,23 @@ def quantize_openvino(source, path, metadata, inputs):
         path: the file to write; the .bin is put beside it.
         metadata: of the file to write.
         inputs: sequence of dicts of name to array, prepared images to measure the ranges of activations on.
+        float_layers: names of layers or parts of the model whose convolutions stay as they are.
 
     Returns:
         The number of convolutions in INT8.
 
     Raises:
-        InputError: nncf is missing.
+        InputError: nncf is missing, or there is no layer of a name.
         OSError: a file cannot be written.
     """
     check_nncf()
     import nncf
 
     model = openvino_core().read_model(source)
-    kinds = [op.get_type_name() for op in model.get_ops()]
-    others = sorted({*kinds} - {'Convolution', 'Constant', 'Parameter', 'Result'})
+    layers = convolutions(model)
+    kept = chosen(layers, float_layers)
+    kinds = {operation.get_type_name() for operation in model.get_ops()}
+    others = sorted(kinds - {'Convolution', 'Constant', 'Parameter', 'Result'})
     nncf.set_log_level(logging.ERROR)
     with quiet():
         model = nncf.quantize(
@@ -89,7 +93,7 @@ def quantize_openvino(source, path, metadata, inputs):
             nncf.Dataset(inputs),
             preset=nncf.QuantizationPreset.MIXED,  # activations of both signs: there are few ReLUs
             subset_size=len(inputs),
-            ignored_scope=nncf.IgnoredScope(types=others, validate=False),
+            ignored_scope=nncf.IgnoredScope(names=kept, types=others, validate=False),
         )
         model = nncf.compress_weights(
             model,
@@ -97,4 +101,4 @@ def quantize_openvino(source, path, metadata, inputs):
             ignored_scope=nncf.IgnoredScope(types=list(CONVOLUTIONS), validate=False),  # one kind may be missing
         )
     save(model, metadata, path)
-    return kinds.count('Convolution')
+    return sum(map(len, layers.values())) - len(set(kept))

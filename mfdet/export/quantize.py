@@ -4,27 +4,29 @@ from mfdet.checksum import stamp
 from mfdet.errors import InputError
 from mfdet.export.metadata import KEY, dumps
 from mfdet.export.onnx import quiet
+from mfdet.export.quantized_layers import chosen, layer_of
 
 
-def quantized_nodes(model):
-    """Name the nodes to quantise: the convolutions, but depthwise and grouped ones.
+def quantized_nodes(model, float_layers=()):
+    """Name the nodes to quantise: the convolutions, but depthwise and grouped ones and those of ``float_layers``.
 
-    With those in INT8, a detector takes longer than in float32 (docs/performance.md). Everything else stays in float:
-    coefficients of dynamic ReLU, attention and queries.
+    With depthwise ones in INT8, a detector takes longer than in float32 (docs/performance.md). Everything else stays in
+    float: coefficients of dynamic ReLU, attention and queries.
     """
     weights = {tensor.name for tensor in model.graph.initializer}
 
     def grouped(node):
         return any(attribute.name == 'group' and attribute.i > 1 for attribute in node.attribute)
 
-    return [
-        node.name
-        for node in model.graph.node
-        if node.op_type == 'Conv' and node.input[1] in weights and not grouped(node)
-    ]
+    layers = {}
+    for node in model.graph.node:
+        if node.op_type == 'Conv' and node.input[1] in weights and not grouped(node):
+            layers.setdefault(layer_of(node.input[1]), []).append(node.name)
+    kept = set(chosen(layers, float_layers))
+    return [name for names in layers.values() for name in names if name not in kept]
 
 
-def quantize_onnx(source, path, metadata, inputs):
+def quantize_onnx(source, path, metadata, inputs, float_layers=()):
     """Write an ONNX detector with INT8 convolutions, in QDQ form.
 
     Args:
@@ -32,12 +34,13 @@ def quantize_onnx(source, path, metadata, inputs):
         path: the file to write.
         metadata: of the file to write.
         inputs: dicts of name to array, prepared images to measure the ranges of activations on.
+        float_layers: see :func:`quantized_nodes`.
 
     Returns:
         The number of quantised convolutions.
 
     Raises:
-        InputError: onnxruntime is missing.
+        InputError: onnxruntime is missing, or there is no layer of a name.
     """
     try:
         import onnx
@@ -56,7 +59,7 @@ def quantize_onnx(source, path, metadata, inputs):
         def get_next(self):
             return next(batches, None)
 
-    nodes = quantized_nodes(onnx.load(source))
+    nodes = quantized_nodes(onnx.load(source), float_layers)
     with quiet():
         quantize_static(
             source,

@@ -20,7 +20,8 @@ from mfdet.errors import InputError
 from mfdet.export.calibration import Batches, calibration_images
 from mfdet.export.graph import build_graph
 from mfdet.export.openvino import convert_to_openvino, for_bfloat16, quantize_openvino
-from mfdet.export.quantize import quantize_onnx
+from mfdet.export.quantize import quantize_onnx, quantized_nodes
+from mfdet.export.quantized_layers import convolutions
 from mfdet.models import MobileFormer
 from mfdet.runtime import Detector, read_image
 from mfdet.runtime.openvino_core import openvino_core
@@ -147,6 +148,31 @@ def test_int8_of_onnxruntime_keeps_what_is_found(onnx_file, data, tmp_path):
     quantized = Detector(path)
     assert quantized.metadata == written
     assert quantized(picture).scores[0] == pytest.approx(source(picture).scores[0], abs=0.1)
+
+
+def test_layers_of_onnxruntime_that_stay_in_float(onnx_file):
+    model = onnx.load(onnx_file)
+    every = quantized_nodes(model)
+    assert 0 < len(quantized_nodes(model, ['bbox_head'])) < len(every)
+    assert set(quantized_nodes(model, ['bbox_head'])) | set(quantized_nodes(model, ['backbone'])) <= set(every)
+    with pytest.raises(InputError, match=r'--float-layers bbox_hea: no convolution is called so.*they are backbone'):
+        quantized_nodes(model, ['bbox_hea'])
+
+
+def test_layers_of_openvino_that_stay_in_float(onnx_file, data, tmp_path):
+    openvino = pytest.importorskip('openvino')
+    pytest.importorskip('nncf')
+    metadata = Detector(onnx_file).metadata
+    source, path = (str(tmp_path / name) for name in ('float.xml', 'int8.xml'))
+    convert_to_openvino(str(onnx_file), metadata, source)
+    layers = convolutions(openvino.Core().read_model(source))
+    kept = [layer for layer in layers if layer.startswith('bbox_head.')]
+    assert 0 < len(kept) < len(layers)
+    count = quantize_openvino(source, path, metadata, calibration(data, metadata), ['bbox_head', kept[0]])
+    assert count == sum(len(layers[layer]) for layer in layers if layer not in kept)
+    in_float = convolutions(openvino.Core().read_model(path))  # those in INT8 have no names of layers left
+    assert {layer: in_float.get(layer) for layer in kept} == {layer: layers[layer] for layer in kept}
+    assert not set(in_float) & (set(layers) - set(kept))
 
 
 def test_int8_of_openvino_is_small_and_keeps_what_is_found(onnx_file, data, tmp_path):
@@ -420,6 +446,7 @@ def test_a_model_that_finds_nothing_is_compared_without_its_threshold(trained, t
             ['--format', 'onnx', '--output', 'a.onnx', '--force'],
             '--force goes with --precision bf16 or int8 or',
         ),
+        (['--format', 'onnx', '--output', 'a.onnx', '--float-layers', 'neck'], '--float-layers goes with --precision'),
         (['--format', 'onnx', '--output', 'a.onnx', '--max-drop', '2'], '--max-drop goes with --precision bf16'),
         (['--format', 'onnx', '--output', 'a.onnx', '--backbone-only'], '--backbone-only goes with --format weights'),
         (['--format', 'onnx', '--output', 'a.onnx', '--fixed-size', '100', '64'], '--fixed-size takes multiples of 32'),
