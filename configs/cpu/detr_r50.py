@@ -1,5 +1,8 @@
 # mmdet's DETR-R50, data as e2e_paper_mf26m.py, to compare with; from scratch too, so nothing is frozen. Optimiser as in
-# DETR.
+# DETR. Blood cells, 30 epochs: AP 0.00 in 53 minutes on a core.
+#   python tools/train.py configs/cpu/detr_r50.py --data-root BCCD --epochs 30 \
+#       --train-ann annotations_coco/instances_train.json --train-images JPEGImages \
+#       --val-ann annotations_coco/instances_val.json --val-images JPEGImages
 _base_ = ['e2e_paper_mf26m.py']  # mmengine wants it before any import
 from mmengine.hub import get_config  # noqa: E402
 

@@ -1,4 +1,6 @@
-# The paper's end-to-end head on generated shapes, to compare with: 16 epochs take some twenty minutes on a core.
+# The paper's end-to-end head on generated shapes, to compare with: AP 0.56 after 16 epochs, some twenty minutes on a
+# core.
+#   python tools/train.py configs/shapes/e2e_paper_mf26m.py
 _base_ = [
     '../_base_/models/e2e_mf26m.py',
     '../_base_/datasets/shapes_detection.py',
