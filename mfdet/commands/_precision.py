@@ -94,8 +94,10 @@ def in_lower_precision(args, config, metadata, source, path):
     if not 100 * (before - after) <= most:
         more = ''
         if args.calibration:
-            more = '. Give --calibration more images, or more typical ones, or leave a part in float, as by '
-            more += '--float-layers bbox_head'
+            more = (
+                '. Give --calibration more images, or more typical ones, or leave a part in float, as by '
+                '--float-layers bbox_head'
+            )
         raise InputError(
             f'{args.output}: AP falls from {before:.4f} to {after:.4f} in {args.precision}, by more than --max-drop '
             f'{most} points; nothing was written{more}'

@@ -93,7 +93,7 @@ def quantize_openvino(source, path, metadata, inputs, float_layers=()):
             nncf.Dataset(inputs),
             preset=nncf.QuantizationPreset.MIXED,  # activations of both signs: there are few ReLUs
             subset_size=len(inputs),
-            ignored_scope=nncf.IgnoredScope(names=kept, types=others, validate=False),
+            ignored_scope=nncf.IgnoredScope(names=sorted(kept), types=others, validate=False),
         )
         model = nncf.compress_weights(
             model,
@@ -101,4 +101,4 @@ def quantize_openvino(source, path, metadata, inputs, float_layers=()):
             ignored_scope=nncf.IgnoredScope(types=list(CONVOLUTIONS), validate=False),  # one kind may be missing
         )
     save(model, metadata, path)
-    return sum(map(len, layers.values())) - len(set(kept))
+    return sum(map(len, layers.values())) - len(kept)

@@ -22,7 +22,7 @@ def quantized_nodes(model, float_layers=()):
     for node in model.graph.node:
         if node.op_type == 'Conv' and node.input[1] in weights and not grouped(node):
             layers.setdefault(layer_of(node.input[1]), []).append(node.name)
-    kept = set(chosen(layers, float_layers))
+    kept = chosen(layers, float_layers)
     return [name for names in layers.values() for name in names if name not in kept]
 
 

@@ -1,7 +1,5 @@
 """The convolutions of an exported graph by the layer of the model that they are of, to choose what INT8 leaves out."""
 
-import itertools
-
 from mfdet.errors import InputError
 from mfdet.values import listed
 
@@ -18,10 +16,13 @@ def chosen(layers, names):
         layers: dict of layer to a list of operations.
         names: of layers (``bbox_head.retina_cls``) or parts (``neck``).
 
+    Returns:
+        A set of operations.
+
     Raises:
         InputError: nothing has one of the names.
     """
-    found = []
+    found = set()
     for name in names:
         operations = [layers[layer] for layer in layers if layer == name or layer.startswith(f'{name}.')]
         if not operations:
@@ -29,7 +30,7 @@ def chosen(layers, names):
                 f'--float-layers {name}: no convolution is called so, nor what holds one; they are '
                 f'{listed(list(layers))}'
             )
-        found += itertools.chain.from_iterable(operations)
+        found.update(*operations)
     return found
 
 
