@@ -1,7 +1,9 @@
 import copy
 
 import pytest
+import torch
 
+from mfdet.commands import export, test
 from mfdet.engine.config import load_config
 from mfdet.engine.plain_config import check_boxes, plain_config
 from mfdet.errors import InputError
@@ -42,3 +44,14 @@ def test_heads_without_anchors_pass(config):
     end_to_end = load_config('configs/cpu/e2e_mf26m.py')
     check_boxes(checkpoint_of(end_to_end), end_to_end.model, 'a.pth')
     check_boxes(checkpoint_of(config), end_to_end.model, 'a.pth')  # its weights do not fit, which is said later
+
+
+@pytest.mark.parametrize(
+    'command', [test.main, lambda words: export.main([*words, '--format', 'onnx', '--output', 'a.onnx'])]
+)
+def test_commands_refuse_a_checkpoint_of_other_anchors(config, command, tmp_path, capsys):
+    path = str(tmp_path / 'a.pth')
+    torch.save(dict(checkpoint_of(config), state_dict=dict(weight=torch.zeros(1))), path)
+    anchors = 'model.bbox_head.anchor_generator.octave_base_scale=4'
+    assert command(['configs/cpu/retinanet_mf26m.py', path, '--cfg-options', anchors]) == 2
+    assert f'{path}: was trained with model.bbox_head.anchor_generator.octave_base_scale=2' in capsys.readouterr().err
