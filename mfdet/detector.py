@@ -10,7 +10,7 @@ EXPORTED = tuple(MODELS)
 CHECKPOINTS = ('.pth', '.pt', '.safetensors')
 
 
-def load_detector(path, config=None, device='cpu', threads=None):
+def load_detector(path, config=None, device='cpu', threads=None, precision='fp32'):
     """Load a detector that takes image files and arrays.
 
     Args:
@@ -19,6 +19,7 @@ def load_detector(path, config=None, device='cpu', threads=None):
         config: config file, only for checkpoints that hold none.
         device: torch device of a checkpoint, such as 'cuda'; exported files run on the CPU.
         threads: CPU threads, None for the default.
+        precision: of a checkpoint on a GPU, 'fp32', 'fp16' or 'bf16'; an exported file has its own.
 
     Returns:
         :class:`mfdet.runtime.Detector`, or one with the same call that runs in PyTorch.
@@ -35,7 +36,7 @@ def load_detector(path, config=None, device='cpu', threads=None):
         check_environment()
         from mfdet.engine.torch_detector import TorchDetector
 
-        return TorchDetector(os.fspath(path), config, device, threads)
+        return TorchDetector(os.fspath(path), config, device, threads, precision)
     if suffix not in EXPORTED:
         raise InputError(
             f'{path}: a detector ends in {", ".join(EXPORTED)} (exported) or {", ".join(CHECKPOINTS)} (checkpoint)'
@@ -44,4 +45,6 @@ def load_detector(path, config=None, device='cpu', threads=None):
         raise InputError(f'config: {path} describes itself, a config is for checkpoints')
     if str(device) != 'cpu':
         raise InputError(f'device: {path} runs on the CPU, got {device!r}; a checkpoint can run on a GPU')
+    if precision != 'fp32':
+        raise InputError(f'precision: {path} has its own, got {precision!r}; it is chosen for a checkpoint on a GPU')
     return Detector(path, threads)

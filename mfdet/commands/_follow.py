@@ -23,7 +23,7 @@ def load_model(args):
     from mfdet.detector import load_detector
     from mfdet.runtime.thresholds import ThresholdedDetector, read_thresholds
 
-    model = load_detector(args.model, args.config, args.device, args.threads)
+    model = load_detector(args.model, args.config, args.device, args.threads, args.precision)
     if not args.thresholds:
         return model, args.score_thr
     thresholds = read_thresholds(args.thresholds, model.classes)

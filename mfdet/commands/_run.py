@@ -125,9 +125,10 @@ def check_at_least_one(args, *options):
         InputError: one is less.
     """
     for option in options:
-        value = getattr(args, option, None)
-        if value is not None and value < 1:
-            raise InputError(f'--{option.replace("_", "-")} must be at least 1, got {value}')
+        given = getattr(args, option, None)
+        for value in given if isinstance(given, list) else [given]:
+            if value is not None and value < 1:
+                raise InputError(f'--{option.replace("_", "-")} must be at least 1, got {value}')
 
 
 def check_score(threshold):

@@ -16,6 +16,7 @@ EXAMPLE = """examples:
   %(prog)s latency --sizes 224 512 800
   %(prog)s detectors --runtimes onnxruntime openvino --precision fp32 int8
   %(prog)s train --models retinanet_mf151m peers/retinanet_r18 --size 320
+  %(prog)s gpu --models e2e_mf508m peers/detr_r50 --batch-size 1 8 32
   %(prog)s eval --images 5000
   %(prog)s loading --data-root imagenet --workers 0 4 8
   %(prog)s table --ap work_dirs/retinanet_mf151m
@@ -84,8 +85,38 @@ def build_parser():
     detectors.add_argument('--batch-size', type=int, default=1, help='images at a time (default: 1)')
     train = add('train', parents=[shared], help='training steps')
     train.add_argument('--models', nargs='+', default=DETECTORS, metavar='CONFIG', help=configs)
-    train.add_argument('--size', type=int, default=320, help='side of the images in pixels (default: 320)')
+    train.add_argument(
+        '--size',
+        type=int,
+        nargs='+',
+        default=[320],
+        metavar='N',
+        help='side, or height and width, in pixels (default: 320)',
+    )
+    train.add_argument(
+        '--precision',
+        nargs='+',
+        choices=('fp32', 'fp16', 'bf16'),
+        help='16 bits, mixed, on a GPU alone (default: fp16 on a GPU, fp32 without)',
+    )
     train.add_argument('--batch-size', type=int, default=4, help='images of a step (default: 4)')
+    gpu = add('gpu', parents=[shared], help='whole detectors on a GPU')
+    gpu.add_argument('--models', nargs='+', default=DETECTORS, metavar='CONFIG', help=configs)
+    gpu.add_argument('--shape', type=int, nargs=2, default=(800, 1333), metavar=('H', 'W'), help='images in pixels')
+    gpu.add_argument(
+        '--runtimes',
+        nargs='+',
+        default=['eager', 'cuda-graph'],
+        help='of eager, channels-last, cuda-graph, compile (default: eager, cuda-graph)',
+    )
+    gpu.add_argument(
+        '--precision',
+        nargs='+',
+        choices=('fp32', 'fp16', 'bf16'),
+        default=['fp32', 'fp16'],
+        help='(default: fp32, fp16)',
+    )
+    gpu.add_argument('--batch-size', type=int, nargs='+', default=[1, 16], help='images at a time (default: 1 16)')
     evaluation = add('eval', parents=[shared], help='evaluators of COCO metrics')
     evaluation.add_argument('--images', type=int, default=5000, help='generated images (default: 5000)')
     evaluation.add_argument('--classes', type=int, default=80, help='classes (default: 80)')
@@ -152,14 +183,18 @@ def check_options(args):
     """
     check_threads(args.threads)
     check_at_least_one(args, 'repeats', 'images', 'classes', 'batch_size')
-    sides = [*getattr(args, 'sizes', []), getattr(args, 'size', 32), *(getattr(args, 'shape', None) or [])]
+    sides = [side for name in ('sizes', 'size', 'shape') for side in getattr(args, name, None) or [32]]
     if min(sides) < 32:
         raise InputError(f'sizes are in pixels and at least 32, got {min(sides)}')
     if any(side % 32 for side in getattr(args, 'sizes', [])):
         raise InputError('--sizes must be multiples of 32, as exported models take them')
     if args.kind == 'table' and not args.latency and (args.runtimes or args.precision):
         raise InputError('--runtimes and --precision are of what is timed; give --latency with them')
-    if hasattr(args, 'runtimes'):
+    if args.kind == 'gpu':
+        from mfdet.benchmark.gpu import check_gpu
+
+        check_gpu(args.runtimes)
+    elif hasattr(args, 'runtimes'):
         from mfdet.benchmark.runtimes import PHONES, check_runtimes, with_precisions
 
         args.runtimes = args.runtimes or ['eager', 'onnxruntime', 'openvino']
@@ -173,7 +208,9 @@ def check_options(args):
         raise InputError(f'--workers must be 0 or more, got {min(args.workers)}')
     if args.kind == 'ablations':
         check_ablations(args)
-    if args.kind in ('detectors', 'train'):
+    if args.kind == 'train':
+        check_training(args)
+    if args.kind in ('detectors', 'train', 'gpu'):
         named_configs(args.models)
     if getattr(args, 'clock', 'wall') == 'cpu' and args.threads > 1:
         raise InputError('--clock cpu adds up the time of all threads; it goes with --threads 1')
@@ -185,6 +222,22 @@ def check_options(args):
                 raise InputError(f'--models {name}: the backbones are {", ".join(BACKBONES)}')
     if args.kind == 'latency':
         largest_sizes(args)
+
+
+def check_training(args):
+    """Check the options of ``train``, and set the default of ``--precision``.
+
+    Raises:
+        InputError: one is wrong.
+    """
+    import torch
+
+    cuda = torch.cuda.is_available()
+    args.precision = args.precision or ['fp16' if cuda else 'fp32']
+    if len(args.size) > 2:
+        raise InputError(f'--size is one side or height and width, got {len(args.size)} numbers')
+    if not cuda and args.precision != ['fp32']:
+        raise InputError(f'--precision {" ".join(args.precision)} needs a GPU, and there is none; leave it out')
 
 
 def largest_sizes(args):
@@ -261,8 +314,14 @@ def run(args):
     if args.kind == 'train':
         from mfdet.benchmark import training
 
-        rows, notes = training.measure_training(configs, args.size, args.batch_size, args.threads, args.repeats)
-        return training.COLUMNS, rows, notes
+        size = (args.size[0], args.size[-1])
+        timing = args.batch_size, args.threads, args.repeats, args.precision
+        return training.COLUMNS, *training.measure_training(configs, size, *timing)
+    if args.kind == 'gpu':
+        from mfdet.benchmark import gpu
+
+        chosen = args.runtimes, args.precision, args.batch_size
+        return gpu.COLUMNS, *gpu.measure_gpu(configs, tuple(args.shape), *chosen, args.repeats)
     from mfdet.benchmark import detectors
 
     shape = tuple(args.shape)

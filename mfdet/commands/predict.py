@@ -59,6 +59,9 @@ def build_parser():
     parser.add_argument('--show', action='store_true', help='show a video or a camera in a window; q or Esc ends it')
     parser.add_argument('--threads', metavar='N', type=int, help='CPU threads; default: as many as the backend likes')
     parser.add_argument('--device', default='cpu', help='device of a checkpoint, such as cuda (default cpu)')
+    parser.add_argument(
+        '--precision', choices=('fp32', 'fp16', 'bf16'), default='fp32', help='of a checkpoint on a GPU (default fp32)'
+    )
     parser.add_argument('--config', help='config of a checkpoint, if it holds none')
     return parser
 

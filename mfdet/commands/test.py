@@ -29,6 +29,9 @@ def build_parser():
         '--backend', choices=list(BACKENDS), help="what runs it; by default what the file's ending says"
     )
     parser.add_argument('--batch-size', type=int, metavar='N', help="images at a time, in place of the config's")
+    parser.add_argument(
+        '--precision', choices=('fp32', 'fp16', 'bf16'), default='fp32', help='of a checkpoint on a GPU (default fp32)'
+    )
     add_data_options(parser, ('val',))
     parser.add_argument('--out', metavar='FILE', help='write the detections, COCO results JSON')
     parser.add_argument('--show-dir', metavar='DIR', help='draw ground truth and detections into DIR')
@@ -69,6 +72,8 @@ def build_config(args, results_dir):
     if args.batch_size:
         config.test_dataloader.batch_size = args.batch_size
     backend = backend_of(args)
+    if args.precision != 'fp32' and backend != 'torch':
+        raise InputError(f'--precision: {args.checkpoint} has its own, {args.precision} is for a checkpoint')
     task.prepare_test(config, args, backend)
     if args.out:
         check_writable(args.out, '--out')
@@ -138,10 +143,12 @@ def main(argv=None):
 
     import mfdet.register  # noqa: F401
     from mfdet.engine.distributed import telling_of_the_dead
+    from mfdet.engine.precision import predict_in
     from mfdet.engine.runner import ConsoleRunner
 
     with tempfile.TemporaryDirectory() as results_dir, telling_of_the_dead('start the test again'):
         runner = ConsoleRunner.from_cfg(build_config(args, results_dir))
+        predict_in(runner.model, args.precision)
         runner.test()
         results = os.path.join(results_dir, 'results.bbox.json')
         if args.out and os.path.isfile(results):

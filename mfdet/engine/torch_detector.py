@@ -4,7 +4,9 @@ import torch
 from mmdet.models.detectors import SingleStageDetector
 
 import mfdet.register  # noqa: F401
+from mfdet.engine.cuda_graph import record
 from mfdet.engine.inference import load_model
+from mfdet.engine.precision import autocast, check_precision, store_weights
 from mfdet.errors import InputError
 from mfdet.export.graph import build_graph
 from mfdet.export.metadata import describe
@@ -15,20 +17,24 @@ from mfdet.runtime.preprocessing import check_preprocessing
 
 
 class TorchDetector(Detector):
-    """A detector that runs in PyTorch; on the CPU in the form of :func:`mfdet.models.fuse.fuse`.
+    """A detector that runs in PyTorch.
+
+    On the CPU it has the form of :func:`mfdet.models.fuse.fuse`, on a GPU :mod:`mfdet.engine.cuda_graph` launches it.
 
     Args:
         path: the checkpoint.
         config: config file, or None for the config in the checkpoint.
         device: torch device.
         threads: CPU threads, None for torch's choice.
+        precision: 'fp32', 'fp16' or 'bf16'; the last two are for GPUs.
 
     Raises:
-        InputError: a file is missing or wrong, or there is no such device.
+        InputError: a file is missing or wrong, or there is no such device, or none that has the precision.
     """
 
-    def __init__(self, path, config=None, device='cpu', threads=None):
+    def __init__(self, path, config=None, device='cpu', threads=None, precision='fp32'):
         check_threads(threads)
+        check_precision(precision, device)
         self.path = path
         model, config, classes = load_model(config, path)
         if threads is not None:
@@ -42,23 +48,26 @@ class TorchDetector(Detector):
             raise InputError(f'{path}: {error}') from error
         except Exception as error:  # the stored config may be wrong in any way
             raise InputError(f'{path}: its config does not say how to prepare images: {error}') from error
-        self._model = _TorchModel(model, device)
+        self._model = _TorchModel(model, device, precision)
         self.classes = self.metadata['classes']
 
 
 class _TorchModel:
     package = 'torch'
 
-    def __init__(self, model, device):
+    def __init__(self, model, device, precision):
+        self.precision = precision
         try:
             self.device = torch.device(device)
-            self.graph = build_graph(model).to(self.device)
+            self.graph = store_weights(build_graph(model).to(self.device).requires_grad_(False), precision)
         except (RuntimeError, AssertionError, NotImplementedError) as error:
             raise InputError(f'device: {device!r} cannot be used: {str(error).splitlines()[0]}') from error
         if self.device.type == 'cpu':
             fuse(model)  # in place
+        elif self.device.type == 'cuda':
+            record(self.graph)
 
     def run(self, images, sizes):
-        with torch.inference_mode():
+        with torch.inference_mode(), autocast(self.device, self.precision):
             outputs = self.graph(*(torch.from_numpy(array).to(self.device) for array in (images, sizes)))
         return tuple(output.cpu().numpy() for output in outputs)

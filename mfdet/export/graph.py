@@ -14,6 +14,7 @@ from mmdet.structures.bbox import bbox_cxcywh_to_xyxy
 from torch import nn
 
 from mfdet.errors import InputError
+from mfdet.layers.precision import in_float32
 from mfdet.models import Classifier, E2EMobileFormer, SyncedRetinaHead, SyncedSSDHead
 from mfdet.models.e2e_detector import inside
 
@@ -61,6 +62,7 @@ class DetectorGraph(nn.Module):
 
     outputs = ('boxes', 'scores', 'labels')
     coarsest_stride = 32
+    recordable = 'detect'  # the method for :mod:`mfdet.engine.cuda_graph`
 
     def __init__(self, model, normalized=True):
         super().__init__()
@@ -139,7 +141,7 @@ class DETRGraph(QueryGraph):
         memory = model.forward_encoder(feat.flatten(2).transpose(1, 2), padding, position)['memory']
         queries, _ = model.pre_decoder(memory)
         hidden = model.forward_decoder(**queries, memory_mask=padding, memory_pos=position)['hidden_states']
-        logits, boxes = head(hidden[-1:])
+        logits, boxes = map(in_float32, head(hidden[-1:]))
         scores = logits[0].sigmoid() if head.loss_cls.use_sigmoid else logits[0].softmax(-1)[..., :-1]
         return self.best(scores, boxes[0], extent)
 
@@ -148,6 +150,7 @@ class AnchorGraph(DetectorGraph):
     """mmdet's RetinaNet and SSD: the best candidates of each level, decoded, then class-wise NMS."""
 
     heads = RetinaHead, SyncedRetinaHead, SyncedSSDHead
+    recordable = 'dense'  # mmdet's coder copies from the host, and suppression waits for it
 
     def __init__(self, model, normalized=True):
         super().__init__(model, normalized)
@@ -174,10 +177,14 @@ class AnchorGraph(DetectorGraph):
 
     def detect(self, images, valid, extent):
         """See :meth:`DetectorGraph.forward`; valid is not looked at, extent is (B, 1, 4)."""
-        outputs = self.model.bbox_head(self.model.extract_feat(images))
+        outputs = self.dense(images)
         levels = [self.candidates(i, *maps) for i, maps in enumerate(zip(*outputs, strict=True))]
         boxes, scores, labels = (torch.cat(parts, 1) for parts in zip(*levels, strict=True))
         return self.suppressed(boxes.clamp(min=0).minimum(extent), scores, labels)
+
+    def dense(self, images):
+        """Return the logits and the deltas of each level, see :meth:`candidates`."""
+        return self.model.bbox_head(self.model.extract_feat(images))
 
     def suppressed(self, boxes, scores, labels):
         """Return what class-wise non-maximum suppression leaves of candidates, best first; the rest is 0.

@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from mfdet.layers.mobile import zero_padding
+from mfdet.layers.precision import in_float32
 
 
 class BoxSampling(nn.Module):
@@ -48,6 +49,6 @@ class BoxSampling(nn.Module):
         # Divided by one side after the other, as an exporter takes a tensor of both for constants.
         share = torch.stack([extent[:, 0] / x.shape[-1], extent[:, 1] / x.shape[-2]], -1)
         places = 2 * places * share[:, None, None].to(boxes.dtype) - 1
-        seen = F.grid_sample(zero_padding(x, valid), places.to(x.dtype), align_corners=False)  # (B, C, M, P²)
-        seen = F.relu(self.reduce(seen.permute(0, 2, 3, 1)))
+        seen = F.grid_sample(in_float32(zero_padding(x, valid)), places, align_corners=False)  # (B, C, M, P²)
+        seen = F.relu(self.reduce(seen.to(x.dtype).permute(0, 2, 3, 1)))
         return self.norm(queries + self.proj(seen.flatten(2)))

@@ -2,10 +2,22 @@
 
 import torch
 import torch.nn.functional as F
-from mmdet.structures.bbox import bbox_cxcywh_to_xyxy, bbox_overlaps
+from mmdet.structures.bbox import bbox_cxcywh_to_xyxy
 
 STEEPNESS = 12.0  # of the reduction over the IoU, in logits
 THRESHOLD = 0.65  # IoU of a reduction by log 2
+
+
+def overlaps(boxes):
+    """Return the IoU (B, M, M) of boxes (B, M, 4) xyxy with each other.
+
+    As mmdet's ``bbox_overlaps``, which copies a number to the device: a GPU has to wait for it.
+    """
+    least, most = boxes.split(2, -1)
+    sides = (torch.minimum(most[:, :, None], most[:, None]) - torch.maximum(least[:, :, None], least[:, None])).clamp(0)
+    shared = sides[..., 0] * sides[..., 1]
+    areas = (boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1])
+    return shared / (areas[:, :, None] + areas[:, None] - shared).clamp(min=1e-6)
 
 
 def duplicate_penalty(boxes, logits):
@@ -29,7 +41,7 @@ def duplicate_penalty(boxes, logits):
     order = torch.arange(logits.shape[1], device=logits.device)
     better = (rival > own) | ((rival == own) & (order < order[:, None]))
     corners = bbox_cxcywh_to_xyxy(boxes)
-    votes = STEEPNESS * (bbox_overlaps(corners, corners) - THRESHOLD)
+    votes = STEEPNESS * (overlaps(corners) - THRESHOLD)
     votes = votes.masked_fill(~better, -1e4)
     penalty = -F.softplus(votes.amax(-1))
     return -F.softplus((votes + penalty[:, None]).amax(-1, keepdim=True))

@@ -16,6 +16,7 @@ from mfdet.errors import InputError
 from mfdet.layers import Mobile, MobileFormerBlock
 from mfdet.layers.mobile import halve, pointwise
 from mfdet.layers.position import PositionCode, align_position_codes, map_extent
+from mfdet.layers.precision import in_float32
 from mfdet.layers.up_conv import UpConv
 from mfdet.models.denoising import DenoisingQueries, Noise
 from mfdet.models.matcher import HungarianMatcher
@@ -288,7 +289,8 @@ class MobileFormerHead(DETRHead):
                     positions = positions + self.refine[len(outputs)](features)
                 outputs.append((features, features + positions))
         hidden, located = map(torch.stack, zip(*(outputs if all_blocks else outputs[-1:]), strict=True))
-        return self.fc_cls(hidden), (self.fc_reg(located) + queries.references).sigmoid()
+        boxes = in_float32(self.fc_reg(located)) + queries.references
+        return in_float32(self.fc_cls(hidden)), boxes.sigmoid()
 
     def scores(self, logits):
         """Turn class logits of the head into scores (..., K)."""

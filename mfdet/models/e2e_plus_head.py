@@ -127,7 +127,8 @@ class MobileFormerPlusHead(MobileFormerHead):
 
     def positions(self, boxes):
         """Return the position part (B, M, d) of queries with boxes (B, M, 4): the codes of centre and size."""
-        centres, sizes = (place_code(part, self.embed_dims) for part in boxes.split(2, -1))
+        dtype = self.size_code.weight.dtype
+        centres, sizes = (place_code(part, self.embed_dims).to(dtype) for part in boxes.split(2, -1))
         return centres + self.size_code(sizes)
 
     def forward(self, feats, valid=None, all_blocks=False):

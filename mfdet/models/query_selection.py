@@ -9,6 +9,7 @@ from mmdet.structures.bbox import bbox_cxcywh_to_xyxy, bbox_overlaps, bbox_xyxy_
 from mmengine.structures import InstanceData
 from torch import nn
 
+from mfdet.layers.precision import in_float32
 from mfdet.layers.pyramid import Pyramid, Tower
 
 PADDED = -20.0  # logit of cells outside the image
@@ -132,7 +133,7 @@ class QuerySelection(nn.Module):
         shape = extent.shape[0], 1, *x.shape[2:]
         centres = columns[:, None, None].expand(shape), rows[:, None, :, None].expand(shape)
         sizes = [(side / extent)[:, :, None, None].expand(-1, -1, *x.shape[2:]) for side in self.cell_sizes]
-        return torch.stack([torch.cat([*centres, size], 1) for size in sizes], 1).to(x.dtype)
+        return torch.stack([torch.cat([*centres, size], 1) for size in sizes], 1).to(in_float32(x).dtype)
 
     @torch.no_grad()
     def assign(self, cells, objects, sizes):

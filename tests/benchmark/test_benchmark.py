@@ -5,6 +5,7 @@ import time
 
 import numpy as np
 import pytest
+import torch
 
 from mfdet.benchmark.evaluation import generate
 from mfdet.benchmark.loading import readers, write_folder
@@ -120,6 +121,30 @@ def test_training(tmp_path):
     assert 0 < row['matching'] < row['forward']
 
 
+def test_training_of_classifiers_at_one_size(tmp_path):
+    options = ['--models', 'configs/cpu/mobile_former_26m.py', '--size', 32, 64, '--batch-size', 2]
+    code, report = run(tmp_path, 'train', *options)
+    assert code == 0
+    (row,) = report['rows']
+    assert row['precision'] == ('fp16' if torch.cuda.is_available() else 'fp32')
+    assert 'matching' not in row
+    assert 'Batch: 2 images of noise, 32×64, in memory' in report['notes'][0]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a CUDA device')
+def test_gpu(tmp_path):
+    names, runtimes = ['shapes/e2e_mf26m', 'shapes/retinanet_mf26m'], ['eager', 'channels-last', 'cuda-graph']
+    options = ['--shape', 64, 96, '--batch-size', 1, 2, '--precision', 'fp32', 'bf16', '--runtimes', *runtimes]
+    code, report = run(tmp_path, 'gpu', '--models', *names, *options)
+    assert code == 0
+    rows = report['rows']
+    assert len(rows) == 2 * 2 * 2 * 3
+    assert all(row['ratio'] == 1 for row in rows[::2])
+    assert all(row['kernels'] > 100 and row['busy'] > 0 for row in rows)
+    assert all(0 < row['memory GB'] < 1 for row in rows)
+    assert rows[3]['images/s'] == pytest.approx(1000 / rows[3]['ms'])
+
+
 def test_both_evaluators_are_given_the_same(tmp_path):
     pytest.importorskip('faster_coco_eval')
     code, report = run(tmp_path, 'eval', '--images', 20, '--classes', 3)
@@ -171,6 +196,20 @@ def test_readers_give_images_alike(tmp_path):
         (['detectors', '--runtimes', 'litert', '--batch-size', '2'], 'run single images; leave out --batch-size'),
         (['train', '--models', 'nowhere.py'], 'nowhere.py: no such config file'),
         (['detectors', '--models', 'cpu/detr_r50', 'peers/detr_r50'], 'two files are called alike in cpu/detr_r50'),
+        (['gpu', '--runtimes', 'openvino'], "there is no 'openvino', choose of eager, channels-last, cuda-graph"),
+        (['gpu', '--batch-size', '4', '0'], '--batch-size must be at least 1, got 0'),
+        pytest.param(
+            ['gpu'],
+            'gpu needs an NVIDIA GPU',
+            marks=pytest.mark.skipif(torch.cuda.is_available(), reason='a GPU is there'),
+        ),
+        pytest.param(
+            ['train', '--precision', 'fp16'],
+            '--precision fp16 needs a GPU',
+            marks=pytest.mark.skipif(torch.cuda.is_available(), reason='a GPU is there'),
+        ),
+        (['train', '--size', '64', '64', '64'], '--size is one side or height and width, got 3 numbers'),
+        (['train', '--models', 'cpu/mobile_former_26m', 'cpu/retinanet_mf26m'], 'mobile_former_26m is a classifier'),
         (['eval', '--repeats', '0'], '--repeats must be at least 1'),
         (['loading', '--workers', '-1'], '--workers must be 0 or more, got -1'),
         (['loading', '--data-root', 'nowhere'], 'nowhere/train/: no such folder of class folders'),

@@ -348,7 +348,7 @@ def test_checkpoints_go_to_load_detector(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, 'mfdet.detector', types.SimpleNamespace(load_detector=load_detector))
     args = ['run.pth', grey('a.png'), '--config', 'c.py', '--device', 'cuda:1', '--threads', '2']
     assert main(args) == 0
-    assert calls == [('run.pth', 'c.py', 'cuda:1', 2)]
+    assert calls == [('run.pth', 'c.py', 'cuda:1', 2, 'fp32')]
     assert len(results()['annotations']) == 2
 
 
