@@ -11,7 +11,7 @@ from mfdet.engine.precision import autocast, store_weights
 from mfdet.errors import InputError
 from mfdet.export.graph import build_graph
 
-RUNTIMES = ('eager', 'channels-last', 'cuda-graph', 'compile')
+RUNTIMES = ('eager', 'channels-last', 'cuda-graph', 'cuda-graph-channels-last', 'compile')
 COLUMNS = ('model', 'precision', 'batch', 'runtime', 'ms', 'images/s', 'ratio', 'kernels', 'busy', 'memory GB')
 
 
@@ -38,9 +38,9 @@ def function_of(model, runtime, precision, images, sizes):
         images, sizes: see :meth:`mfdet.export.graph.DetectorGraph.forward`, on the GPU.
     """
     graph = store_weights(build_graph(copy.deepcopy(model)).to(images.device).requires_grad_(False), precision)
-    if runtime == 'channels-last':
+    if runtime.endswith('channels-last'):
         graph, images = graph.to(memory_format=torch.channels_last), images.to(memory_format=torch.channels_last)
-    elif runtime == 'cuda-graph':
+    if runtime.startswith('cuda-graph'):
         record(graph)
     call = torch.compile(graph) if runtime == 'compile' else graph
 

@@ -68,7 +68,7 @@ def random_batches(size, batch_size, count):
     """Return ``count`` batches of noise with labels for a classifier, as its loader would give them."""
     images = torch.randint(256, (count, batch_size, 3, *size), dtype=torch.uint8)
     return [
-        dict(inputs=list(batch), data_samples=[BaseDataElement(gt_label=i % 10) for i in range(batch_size)])
+        dict(inputs=batch, data_samples=[BaseDataElement(gt_label=i % 10) for i in range(batch_size)])
         for batch in images
     ]
 

@@ -107,7 +107,7 @@ def build_parser():
         '--runtimes',
         nargs='+',
         default=['eager', 'cuda-graph'],
-        help='of eager, channels-last, cuda-graph, compile (default: eager, cuda-graph)',
+        help='of eager, channels-last, cuda-graph, cuda-graph-channels-last, compile (default: eager, cuda-graph)',
     )
     gpu.add_argument(
         '--precision',

@@ -82,6 +82,8 @@ def test_latency_of_exported_files(tmp_path, monkeypatch):
 
 
 def test_precisions_are_of_the_runtimes_that_have_them():
+    pytest.importorskip('openvino')
+    pytest.importorskip('nncf')
     assert with_precisions(['eager', 'openvino'], ['int8', 'fp32']) == ['eager', 'openvino', 'openvino-int8']
     assert with_precisions(['eager', 'onnxruntime'], ['int8']) == ['onnxruntime-int8']
     assert with_precisions(['executorch', 'openvino'], ['fp32']) == ['openvino', 'executorch']

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.fileio import LocalBackend
-from quick import QUICK, lengths
+from quick import QUICK, SAME_BITS, lengths
 
 from mfdet.commands import train as train_command
 from mfdet.data.sampling import SeededIndex, random_state, seed_of
@@ -53,6 +53,7 @@ def alone(tmp_path_factory):
     return folder
 
 
+@SAME_BITS
 @pytest.mark.parametrize('name', ['iter_3.pth', 'iter_6.pth', 'epoch_1.pth'])
 def test_a_resumed_run_ends_with_the_same_bits(alone, tmp_path, name):
     assert train(tmp_path, '--resume', alone / name) == 0

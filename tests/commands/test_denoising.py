@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from quick import QUICK, lengths
+from quick import QUICK, SAME_BITS, lengths
 
 from mfdet.commands import train as train_command
 from mfdet.engine.inference import load_model
@@ -40,6 +40,7 @@ def folder(tmp_path_factory):
     return folder
 
 
+@SAME_BITS
 def test_a_resumed_run_ends_with_the_same_bits(folder, tmp_path):
     assert train(tmp_path, '--resume', folder / 'iter_3.pth', options=AIDS) == 0
     assert differing(weights(folder / 'epoch_2.pth'), weights(tmp_path / 'epoch_2.pth')) == []

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from head_inputs import make_aid
-from quick import QUICK, lengths
+from quick import QUICK, SAME_BITS, lengths
 from tiny_model import METADATA, save_onnx
 
 from mfdet.commands import test as test_command
@@ -46,6 +46,7 @@ def folder(aided, tmp_path_factory):
     return folder
 
 
+@SAME_BITS
 def test_a_resumed_run_ends_with_the_same_bits(aided, folder, tmp_path):
     assert train(aided, tmp_path, '--resume', folder / 'iter_4.pth') == 0
     first, second = read(folder / 'epoch_2.pth'), read(tmp_path / 'epoch_2.pth')

@@ -12,7 +12,7 @@ import pytest
 import torch
 from class_folders import CONFIG, TINY, write_folders
 from PIL import Image
-from quick import QUICK, lengths
+from quick import QUICK, SAME_BITS, lengths
 
 from mfdet.commands import export as export_command
 from mfdet.commands import test as test_command
@@ -92,6 +92,7 @@ def test_training_leaves_what_that_of_a_detector_does(trained):
     assert {path.name for path in trained.glob('iter_*.pth')} == {'iter_3.pth', 'iter_4.pth'}
 
 
+@SAME_BITS
 def test_a_run_goes_on_from_the_middle_of_an_epoch_to_the_same_bits(trained, folders, tmp_path):
     shutil.copy(trained / 'iter_3.pth', tmp_path)
     assert train('--data-root', folders, '--work-dir', tmp_path, '--resume') == 0

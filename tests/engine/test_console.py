@@ -18,7 +18,7 @@ from mfdet.engine.console import Console, ConsoleHook, in_words
 
 CONFIG = 'shapes/e2e_paper_mf26m'
 OPTIONS = ['--cfg-options', *QUICK, *lengths(4, 3), 'train_cfg.max_epochs=2']
-LOSS = r'loss \d+\.\d{3}, lr \d\.\de-\d\d(, \d:\d\d:\d\d left)?'
+LOSS = r'loss \d+\.\d{3}, lr \d\.\de-\d\d(, \d:\d\d:\d\d left)?(, \d+\.\d GiB of GPU memory)?'
 AP = r'AP \d\.\d{3}, AP50 \d\.\d{3}, AP75 \d\.\d{3}'
 
 

@@ -1,4 +1,9 @@
-"""Options that make training and testing a matter of seconds."""
+"""Options that make training and testing a matter of seconds, and what holds on a CPU alone."""
+
+import pytest
+import torch
+
+SAME_BITS = pytest.mark.skipif(torch.cuda.is_available(), reason='a GPU adds up in any order, to other bits each time')
 
 QUICK = [
     *(

@@ -2,6 +2,7 @@
 # The paper names RandAugment m9-mstd0.5 and random erasing 0.2. Where it is silent: random crops of 8 to 100 % of the
 # area and flips, as is common; two operations of RandAugment, each applied with probability 0.5, as in the library
 # whose notation m9-mstd0.5 is; erased rectangles as in their paper, 2 to 40 % of the area. No colour jitter.
+# Crops are of one size, so the loader's processes stack them: a GPU takes a batch in one copy.
 # Images are reduced while decoded only if their shorter side keeps two crops, so that few crops lose pixels.
 data_root = 'data/imagenet/'
 load = dict(type='LoadReducedImage', least_side=448)
@@ -25,6 +26,7 @@ train_dataloader = dict(
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=True),
     batch_sampler=dict(type='ResumableBatchSampler', by_orientation=False, drop_last=True),
+    collate_fn=dict(type='default_collate'),
     dataset=dict(
         type='ImageFolders',
         data_root=data_root,
@@ -38,6 +40,7 @@ val_dataloader = dict(
     persistent_workers=True,
     drop_last=False,
     sampler=dict(type='DefaultSampler', shuffle=False),
+    collate_fn=dict(type='default_collate'),
     dataset=dict(
         type='ImageFolders',
         data_root=data_root,
