@@ -3,6 +3,8 @@
 import logging
 import os
 
+import numpy as np
+
 from mfdet.checksum import stamp
 from mfdet.errors import InputError
 from mfdet.export.calibration import check_nncf
@@ -57,6 +59,28 @@ def computes_in_bfloat16():
     return 'BF16' in openvino_core().get_property('CPU', 'OPTIMIZATION_CAPABILITIES')
 
 
+def hold_scales(model):
+    """Keep the scale of a quantised convolution from being moved into the GroupNorm after it, in place.
+
+    OpenVINO (2026.4) moves the factor from INT8 back to float past the operations that follow; past those of the
+    normalisation of :class:`mfdet.layers.pyramid.MaskedGroupNorm` it makes zeros of the map. It stops at a maximum,
+    here with a number that is below all others.
+
+    Args:
+        model: ``openvino.Model``. Convolutions whose output goes to more than one operation are those before a norm.
+    """
+    from openvino import opset13 as opset
+
+    for operation in model.get_ordered_ops():
+        if operation.get_type_name() == 'Convolution':
+            output = operation.output(0)
+            readers = output.get_target_inputs()
+            if len(readers) > 1:
+                held = opset.maximum(output, opset.constant(np.finfo(np.float32).min))
+                for reader in readers:
+                    reader.replace_source_output(held.output(0))
+
+
 def quantize_openvino(source, path, metadata, inputs, float_layers=()):
     """Write an OpenVINO model in INT8: its convolutions compute so, the other layers' weights are stored so.
 
@@ -95,6 +119,7 @@ def quantize_openvino(source, path, metadata, inputs, float_layers=()):
             subset_size=len(inputs),
             ignored_scope=nncf.IgnoredScope(names=sorted(kept), types=others, validate=False),
         )
+        hold_scales(model)
         model = nncf.compress_weights(
             model,
             mode=nncf.CompressWeightsMode.INT8_SYM,

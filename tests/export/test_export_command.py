@@ -22,6 +22,7 @@ from mfdet.export.graph import build_graph
 from mfdet.export.openvino import convert_to_openvino, for_bfloat16, quantize_openvino
 from mfdet.export.quantize import quantize_onnx, quantized_nodes
 from mfdet.export.quantized_layers import convolutions
+from mfdet.layers.pyramid import Tower
 from mfdet.models import MobileFormer
 from mfdet.runtime import Detector, read_image
 from mfdet.runtime.openvino_core import openvino_core
@@ -234,6 +235,21 @@ def test_int8_of_openvino_needs_no_depthwise_convolutions(tmp_path):
     assert quantize_openvino(str(tmp_path / 'm.onnx'), str(tmp_path / 'm.xml'), dict(version='0'), inputs) == 1
 
 
+def test_int8_of_openvino_keeps_what_a_group_norm_makes_of_a_map(tmp_path):
+    openvino = pytest.importorskip('openvino')
+    pytest.importorskip('nncf')
+    torch.manual_seed(0)
+    tower, x = Tower(16, 2).eval(), torch.randn(1, 16, 24, 24)
+    valid = torch.ones(1, 1, 24, 24, dtype=torch.bool)
+    source, path = (str(tmp_path / name) for name in ('float.xml', 'int8.xml'))
+    openvino.save_model(openvino.convert_model(tower, example_input=(x, valid)), source, compress_to_fp16=False)
+    inputs = dict(zip(('x', 'valid'), (x.numpy(), valid.numpy()), strict=True))
+    assert quantize_openvino(source, path, dict(version='0'), [inputs]) == 2
+    found = openvino.Core().compile_model(path, 'CPU')(inputs)[0]
+    expected = tower(x, valid).detach().numpy()
+    assert np.abs(found - expected).mean() < 0.1 * np.abs(expected).mean()
+
+
 def test_bfloat16_that_this_cpu_does_not_compute_in_is_kept_by_force_alone(monkeypatch, capsys):
     for name in ('for_bfloat16', 'computes_in_bfloat16'):
         monkeypatch.setattr(f'mfdet.export.openvino.{name}', lambda *args: False)
@@ -335,6 +351,15 @@ def test_weights_load_back_everywhere(trained, tmp_path):
     picture = np.random.default_rng(0).integers(256, size=(60, 80, 3), dtype=np.uint8)
     by_itself, with_config = load_detector(path)(picture), load_detector(checkpoint, config=config)(picture)
     np.testing.assert_array_equal(by_itself.boxes, with_config.boxes)
+    half = tmp_path / 'half.safetensors'
+    assert run(config, checkpoint, '--format', 'weights', '--precision', 'fp16', '--output', half) == 0
+    assert half.stat().st_size < 0.6 * path.stat().st_size
+    weights = read_checkpoint(half)['state_dict']
+    for name, value in model.state_dict().items():
+        halved = value.ndim > 1 and value.is_floating_point()
+        assert weights[name].dtype == (torch.float16 if halved else value.dtype)
+        torch.testing.assert_close(weights[name].to(value.dtype), value, rtol=1e-3, atol=1e-6)
+    np.testing.assert_allclose(load_detector(half)(picture).scores, by_itself.scores, atol=0.01)
     backbone = tmp_path / 'backbone.safetensors'
     assert run(config, checkpoint, '--format', 'weights', '--backbone-only', '--output', backbone) == 0
     fresh = MobileFormer('tiny', init_cfg=dict(type='Pretrained', checkpoint=str(backbone)))
@@ -436,7 +461,10 @@ def test_a_model_that_finds_nothing_is_compared_without_its_threshold(trained, t
         (['--format', 'litert', '--output', 'a.pte'], 'a.pte: a file of format litert ends in .tflite'),
         (['--format', 'litert', '--output', 'a.tflite'], '--format litert needs'),  # its package, or --fixed-size
         (['--format', 'onnx', '--output', 'nowhere/a.onnx'], 'its folder does not exist'),
-        (['--format', 'onnx', '--output', 'a.onnx', '--precision', 'fp16'], 'fp16 goes with --format openvino'),
+        (
+            ['--format', 'onnx', '--output', 'a.onnx', '--precision', 'fp16'],
+            '--format weights or openvino, not onnx',
+        ),
         (['--format', 'weights', '--output', 'a.safetensors', '--preprocess'], '--preprocess goes with'),
         (['--format', 'onnx', '--output', 'a.onnx', '--precision', 'int8'], 'int8 needs --calibration DIR'),
         (['--format', 'onnx', '--output', 'a.onnx', '--calibration', '.'], 'goes with --precision int8'),
