@@ -10,6 +10,7 @@ from mfdet.engine.cuda_graph import record
 from mfdet.engine.precision import autocast, store_weights
 from mfdet.errors import InputError
 from mfdet.export.graph import build_graph
+from mfdet.models import Classifier
 
 RUNTIMES = ('eager', 'channels-last', 'cuda-graph', 'cuda-graph-channels-last', 'compile')
 COLUMNS = ('model', 'precision', 'batch', 'runtime', 'ms', 'images/s', 'ratio', 'kernels', 'busy', 'memory GB')
@@ -63,22 +64,31 @@ def kernels_of(function):
     return len(kernels), sum(event.time_range.elapsed_us() for event in kernels) / 1e6
 
 
-def measure_gpu(configs, shape, runtimes, precisions, batch_sizes, repeats, progress=print):
+def measure_gpu(configs, shape, runtimes, precisions, batch_sizes, threads, repeats, progress=print):
     """Time detectors by turns, for each precision, batch size and runtime.
 
     Args:
         configs: name to config, see :func:`mfdet.benchmark.detectors.build_detector`.
         shape: (height, width) of the images in pixels.
         runtimes, precisions, batch_sizes: what to time.
+        threads: CPU threads.
         repeats: timed batches of each, of which the median counts.
         progress: called with a line now and then.
 
     Returns:
         Rows with the keys of :data:`COLUMNS`, and notes. ``ratio`` is to the first model in the same precision, batch
-        size and runtime; ``busy`` the share of the time in which kernels run; ``memory GB`` the most that tensors of
-        the model took, its weights included.
+        size and runtime; ``busy`` the time of the kernels, as a profiler sees it, over that of the batch (many short
+        ones look longer to it, to more than 1); ``memory GB`` the most that tensors of the model took, its weights
+        included.
+
+    Raises:
+        InputError: a config is of a classifier.
     """
+    torch.set_num_threads(threads)
     models = {name: build_detector(config) for name, config in configs.items()}
+    for name, model in models.items():
+        if isinstance(model, Classifier):
+            raise InputError(f'--models {name}: is a classifier; "gpu" times detectors')
     padded = [-(-side // 32) * 32 for side in shape]
     rows, notes = [], []
     for precision, batch, runtime in ((p, b, r) for p in precisions for b in batch_sizes for r in runtimes):
@@ -88,16 +98,18 @@ def measure_gpu(configs, shape, runtimes, precisions, batch_sizes, repeats, prog
         for name, model in models.items():
             progress(f'preparing {name}, {precision}, batches of {batch}, {runtime}')
             torch.cuda.empty_cache()
-            before = torch.cuda.memory_allocated()
+            function, before = None, torch.cuda.memory_allocated()
             torch.cuda.reset_peak_memory_stats()
             try:
                 function = function_of(model, runtime, precision, images, sizes)
                 for _ in range(3):
                     function()
             except torch.cuda.OutOfMemoryError:
-                notes.append(f'{name}, {precision}, batches of {batch}, {runtime}: too large for the GPU.')
+                what = f'{name}, {precision}, batches of {batch}, {runtime}'
+                notes.append(f'{what}: too large for the GPU beside the other models.')
                 continue
             functions[name], memory[name] = function, (torch.cuda.max_memory_allocated() - before) / 1e9
+        function = None
         seconds = by_turns(functions, repeats, warmup=1)
         first = seconds.get(next(iter(models)))
         for name, spent in seconds.items():
@@ -110,7 +122,7 @@ def measure_gpu(configs, shape, runtimes, precisions, batch_sizes, repeats, prog
                 'busy': working / spent,
             }
             rows.append({**row, 'memory GB': memory[name]})
-        del functions, function
+        del functions
     notes.append('The weights are random, so non-maximum suppression has next to nothing to do.')
     if 'fp32' in precisions:
         notes.append(

@@ -68,7 +68,7 @@ def random_batches(size, batch_size, count):
     """Return ``count`` batches of noise with labels for a classifier, as its loader would give them."""
     images = torch.randint(256, (count, batch_size, 3, *size), dtype=torch.uint8)
     return [
-        dict(inputs=batch, data_samples=[BaseDataElement(gt_label=i % 10) for i in range(batch_size)])
+        dict(inputs=batch, data_samples=[BaseDataElement(gt_label=i % 2) for i in range(batch_size)])
         for batch in images
     ]
 
@@ -168,9 +168,9 @@ def measure_training(configs, size, batch_size, threads, repeats, precisions, pr
             model = copy.deepcopy(models[name]).requires_grad_(True).train()
             model = model.cuda() if cuda else model
             runs[name, precision] = model, build_wrapper(model, precision), [], []
-        memory, weights, too_large = {}, {}, []
+        memory, too_large, first_key = {}, [], next(iter(runs))
         for repeat in range(repeats + 2):
-            for key in [key for key in runs if key not in too_large]:
+            for key in list(runs):
                 model, wrapper, totals, parts = runs[key]
                 clock = Clock(cuda)
                 if cuda:
@@ -181,16 +181,18 @@ def measure_training(configs, size, batch_size, threads, repeats, precisions, pr
                         train_step(model, wrapper, batches, clock)
                 except torch.cuda.OutOfMemoryError:
                     too_large.append(key)
+                    model = wrapper = None  # free, for the others
+                    del runs[key]
                     continue
                 if cuda:
-                    weights[key] = weights.get(key) or state_bytes(model, wrapper)
-                    memory[key] = (torch.cuda.max_memory_allocated() - before + weights[key]) / 1e9
+                    own = state_bytes(model, wrapper)
+                    memory[key] = (torch.cuda.max_memory_allocated() - before + own) / 1e9
                 if repeat >= 2:  # the first two are for warming up
                     totals.append(clock.seconds.pop('step'))
                     parts.append(clock.seconds)
     rows = []
-    medians = {key: statistics.median(totals) for key, (_, _, totals, _) in runs.items() if key not in too_large}
-    first = medians.get(next(iter(runs)))
+    medians = {key: statistics.median(totals) for key, (_, _, totals, _) in runs.items()}
+    first = medians.get(first_key)
     for (name, precision), step in medians.items():
         _, _, totals, parts = runs[name, precision]
         shares = {part: sum(p.get(part, 0.0) for p in parts) / sum(totals) for part in parts[0]}

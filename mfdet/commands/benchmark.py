@@ -321,7 +321,7 @@ def run(args):
         from mfdet.benchmark import gpu
 
         chosen = args.runtimes, args.precision, args.batch_size
-        return gpu.COLUMNS, *gpu.measure_gpu(configs, tuple(args.shape), *chosen, args.repeats)
+        return gpu.COLUMNS, *gpu.measure_gpu(configs, tuple(args.shape), *chosen, args.threads, args.repeats)
     from mfdet.benchmark import detectors
 
     shape = tuple(args.shape)

@@ -267,6 +267,8 @@ def run_files(args, stack):
     model, score_thr = load_model(args)
     options = dict(score_thr=args.score_thr, batch_size=args.batch)
     made_by = {'MODEL': hash_files(args.model, Path(args.model).with_suffix('.bin')), '--score-thr': args.score_thr}
+    if args.precision != 'fp32':
+        made_by['--precision'] = args.precision
     if args.track:
         source = videos[0].name if videos else name
         options['follow'] = Follower(source, clip[1] if clip else rate, score_thr, args.track_buffer)

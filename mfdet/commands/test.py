@@ -30,7 +30,10 @@ def build_parser():
     )
     parser.add_argument('--batch-size', type=int, metavar='N', help="images at a time, in place of the config's")
     parser.add_argument(
-        '--precision', choices=('fp32', 'fp16', 'bf16'), default='fp32', help='of a checkpoint on a GPU (default fp32)'
+        '--precision',
+        choices=('fp32', 'fp16', 'bf16'),
+        default='fp32',
+        help='of a checkpoint; for GPUs (default fp32)',
     )
     add_data_options(parser, ('val',))
     parser.add_argument('--out', metavar='FILE', help='write the detections, COCO results JSON')
@@ -82,8 +85,8 @@ def build_config(args, results_dir):
         make_folder(args.show_dir, '--show-dir')
     if args.report:
         check_folder(args.report, '--report')
+    config.load_from = args.checkpoint if backend == 'torch' else None
     if backend == 'torch':
-        config.load_from = args.checkpoint
         backbone_of(config.model).pop('init_cfg', None)  # the checkpoint holds all weights
         drop_aids(config.model)
     # The weights are averaged ones already, if they were to be.

@@ -1,5 +1,7 @@
 """A checkpoint behind the call of :class:`mfdet.runtime.Detector`."""
 
+import threading
+
 import torch
 from mmdet.models.detectors import SingleStageDetector
 
@@ -57,6 +59,7 @@ class _TorchModel:
 
     def __init__(self, model, device, precision):
         self.precision = precision
+        self.lock = threading.Lock()  # a recording has one set of inputs and outputs
         try:
             self.device = torch.device(device)
             self.graph = store_weights(build_graph(model).to(self.device).requires_grad_(False), precision)
@@ -68,6 +71,6 @@ class _TorchModel:
             record(self.graph)
 
     def run(self, images, sizes):
-        with torch.inference_mode(), autocast(self.device, self.precision):
+        with self.lock, torch.inference_mode(), autocast(self.device, self.precision):
             outputs = self.graph(*(torch.from_numpy(array).to(self.device) for array in (images, sizes)))
-        return tuple(output.cpu().numpy() for output in outputs)
+            return tuple(output.cpu().numpy() for output in outputs)

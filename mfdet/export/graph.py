@@ -183,8 +183,9 @@ class AnchorGraph(DetectorGraph):
         return self.suppressed(boxes.clamp(min=0).minimum(extent), scores, labels)
 
     def dense(self, images):
-        """Return the logits and the deltas of each level, see :meth:`candidates`."""
-        return self.model.bbox_head(self.model.extract_feat(images))
+        """Return the logits and the deltas of each level, see :meth:`candidates`; boxes are decoded in float32."""
+        outputs = self.model.bbox_head(self.model.extract_feat(images))
+        return [[in_float32(x) for x in maps] for maps in outputs]
 
     def suppressed(self, boxes, scores, labels):
         """Return what class-wise non-maximum suppression leaves of candidates, best first; the rest is 0.

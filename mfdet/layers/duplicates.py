@@ -8,7 +8,7 @@ STEEPNESS = 12.0  # of the reduction over the IoU, in logits
 THRESHOLD = 0.65  # IoU of a reduction by log 2
 
 
-def overlaps(boxes):
+def pairwise_iou(boxes):
     """Return the IoU (B, M, M) of boxes (B, M, 4) xyxy with each other.
 
     As mmdet's ``bbox_overlaps``, which copies a number to the device: a GPU has to wait for it.
@@ -41,7 +41,7 @@ def duplicate_penalty(boxes, logits):
     order = torch.arange(logits.shape[1], device=logits.device)
     better = (rival > own) | ((rival == own) & (order < order[:, None]))
     corners = bbox_cxcywh_to_xyxy(boxes)
-    votes = STEEPNESS * (overlaps(corners) - THRESHOLD)
+    votes = STEEPNESS * (pairwise_iou(corners) - THRESHOLD)
     votes = votes.masked_fill(~better, -1e4)
     penalty = -F.softplus(votes.amax(-1))
     return -F.softplus((votes + penalty[:, None]).amax(-1, keepdim=True))

@@ -1,10 +1,8 @@
-"""Anchor heads of mmdet, for several processes that train as one and for maps in 16 bits."""
+"""Anchor heads of mmdet, for several processes that train as one."""
 
 from mmdet.models.dense_heads import RetinaHead, SSDHead
 from mmdet.registry import MODELS
 from mmdet.utils import reduce_mean
-
-from mfdet.layers.precision import in_float32
 
 
 class SyncedTargets:
@@ -21,24 +19,13 @@ class SyncedTargets:
         return tuple(targets)
 
 
-class Float32Outputs:
-    """Mixin of an anchor head: what it predicts leaves it in float32, so that boxes are decoded so.
-
-    mmdet's heads decode in what they computed in, where a place is known to a pixel at best.
-    """
-
-    def forward(self, feats):
-        """Return class logits and box steps of each level as mmdet's does."""
-        return tuple([in_float32(x) for x in maps] for maps in super().forward(feats))
+@MODELS.register_module()
+class SyncedRetinaHead(SyncedTargets, RetinaHead):
+    """mmdet's ``RetinaHead``, see :class:`SyncedTargets`."""
 
 
 @MODELS.register_module()
-class SyncedRetinaHead(Float32Outputs, SyncedTargets, RetinaHead):
-    """mmdet's ``RetinaHead``, see :class:`SyncedTargets` and :class:`Float32Outputs`."""
-
-
-@MODELS.register_module()
-class SyncedSSDHead(Float32Outputs, SyncedTargets, SSDHead):
-    """mmdet's ``SSDHead``, see :class:`SyncedTargets` and :class:`Float32Outputs`."""
+class SyncedSSDHead(SyncedTargets, SSDHead):
+    """mmdet's ``SSDHead``, see :class:`SyncedTargets`."""
 
     loss_cls = None  # mmdet's prediction asks each head for it, and SSD's has none

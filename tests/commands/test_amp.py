@@ -23,7 +23,7 @@ def run(command, *args):
 
 @needs_cuda
 @pytest.mark.parametrize('dtype', ['float16', 'bfloat16'])
-@pytest.mark.parametrize('name', ['retinanet_mf26m', 'e2e_mf26m', 'e2e_plus_mf26m'])
+@pytest.mark.parametrize('name', ['retinanet_mf26m', 'e2e_paper_mf26m', 'e2e_plus_mf26m'])
 def test_training_goes_on_and_is_tested(name, dtype, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     config, work = CONFIGS / f'shapes/{name}.py', tmp_path / 'work'

@@ -175,6 +175,13 @@ def test_runs_are_never_mixed(monkeypatch, capsys, change, args, says):
     assert main(['model.onnx', 'in', *args]) == 0
 
 
+def test_nor_are_precisions(monkeypatch, capsys):
+    interrupt(monkeypatch, 'in')
+    monkeypatch.setattr('mfdet.detector.load_detector', lambda path, *options: Detector(path))
+    assert main(['model.onnx', 'in', '--precision', 'bf16']) == 2
+    assert 'is of an interrupted run with another --precision; finish' in capsys.readouterr().err
+
+
 def test_a_run_that_found_nothing_yet_binds_to_nothing(monkeypatch, capsys):
     interrupt(monkeypatch, 'in', after=0)
     assert capsys.readouterr().err == 'interrupted\n'

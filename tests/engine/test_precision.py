@@ -11,7 +11,7 @@ from mfdet.engine.find_config import find_config
 from mfdet.engine.precision import check_precision, predict_in, store_weights
 from mfdet.errors import InputError
 
-NAMES = 'shapes/retinanet_mf26m', 'shapes/e2e_mf26m', 'shapes/e2e_plus_mf26m', 'cpu/detr_r50'
+NAMES = 'shapes/retinanet_mf26m', 'shapes/e2e_paper_mf26m', 'shapes/e2e_plus_mf26m', 'cpu/detr_r50'
 
 
 def build(name):

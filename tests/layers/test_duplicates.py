@@ -2,11 +2,21 @@ import math
 
 import pytest
 import torch
+from mmdet.structures.bbox import bbox_overlaps
 
 from mfdet.layers import duplicate_penalty
-from mfdet.layers.duplicates import STEEPNESS, THRESHOLD
+from mfdet.layers.duplicates import STEEPNESS, THRESHOLD, pairwise_iou
 
 BOXES = torch.tensor([[[0.3, 0.3, 0.2, 0.2], [0.31, 0.3, 0.2, 0.2], [0.8, 0.8, 0.2, 0.2], [0.45, 0.3, 0.2, 0.2]]])
+
+
+def test_overlaps_are_those_of_mmdet():
+    torch.manual_seed(0)
+    boxes = torch.rand(2, 30, 4)
+    boxes[..., 2:] += boxes[..., :2]
+    boxes[0, 0, 2:] = boxes[0, 0, :2]  # empty
+    boxes[0, 1] += 10  # apart from all others
+    assert torch.equal(pairwise_iou(boxes), bbox_overlaps(boxes, boxes))
 
 
 def test_a_duplicate_is_put_down_and_nothing_else():
