@@ -30,7 +30,7 @@ setup(
     license='Apache-2.0',
     packages=[*find_packages(include=['mfdet', 'mfdet.*']), *CONFIGS],
     package_dir={'mfdet.configs': 'configs'},
-    package_data={'mfdet.report': ['template.html']},
+    package_data={'mfdet.report': ['template.html'], 'mfdet.weights': ['*.safetensors']},
     python_requires='>=3.10,<3.13',
     install_requires=['numpy>=1.24,<3', 'opencv-python-headless>=4.8'],
     extras_require={

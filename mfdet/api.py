@@ -87,8 +87,8 @@ def train(config, train=None, val=None, **options):
             ``data_root``, if that is given.
         val: the same for validation.
         options: of the command, with ``_`` for ``-``, such as ``data_root='cells'``, ``work_dir='runs/1'``,
-            ``epochs=30``, ``batch_size=8``, ``image_size=416``, ``load_from='best.pth'``, ``resume='auto'`` and
-            ``cfg_options={'randomness.seed': 1}``.
+            ``epochs=30``, ``batch_size=8``, ``image_size=416``, ``load_from='best.pth'`` or a name of
+            :data:`mfdet.weights.pretrained.PRETRAINED`, ``resume='auto'`` and ``cfg_options={'randomness.seed': 1}``.
 
     Returns:
         :class:`TrainingRun`.

@@ -8,7 +8,7 @@ from mfdet.export.calibration import Batches, calibration_images, check_nncf
 
 PRECISIONS = dict(  # with the formats that have them
     fp32=('weights', 'onnx', 'openvino', 'litert', 'executorch'),
-    fp16=('openvino',),
+    fp16=('weights', 'openvino'),
     bf16=('openvino',),
     int8=('onnx', 'openvino'),
     **{'int8-bf16': ('openvino',)},  # convolutions in INT8, the rest in bfloat16

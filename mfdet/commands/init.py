@@ -77,10 +77,20 @@ def config_text(suggestion, base, root, pairs, config, resized):
         'test_dataloader = val_dataloader',
         f'val_evaluator = dict(ann_file={os.path.join(root, pairs["val"][0])!r})',
         'test_evaluator = val_evaluator',
+        *start_of(suggestion.start),
         f'# Epochs {suggestion.epochs}: {reasons["epochs"]}.',
         f'train_cfg = dict(max_epochs={suggestion.epochs}, val_interval={suggestion.val_interval})',
     ]
     return '\n'.join(filter(None, parts)) + '\n'
+
+
+def start_of(name):
+    """Return the lines of a config that start it from shipped weights; none for None."""
+    from mfdet.weights.pretrained import PRETRAINED
+
+    if name is None:
+        return ()
+    return f'# Starts from {PRETRAINED[name]}, which comes with mfdet (docs/results.md).', f'load_from = {name!r}'
 
 
 @command
@@ -94,6 +104,7 @@ def main(argv=None):
     from mfdet.engine.find_config import find_config
     from mfdet.engine.settings import set_image_size
     from mfdet.engine.suggest import available_memory, find_split, look_at, suggest
+    from mfdet.weights.pretrained import PRETRAINED
 
     root = args.data_root or args.folder
     if not os.path.isdir(root):
@@ -120,4 +131,6 @@ def main(argv=None):
     print(f'Training: {counts}')
     for name in ('base', 'image_size', 'batch_size', 'epochs'):
         print(f'{name.replace("_", " ")}: {getattr(suggestion, name)} ({suggestion.reasons[name]})')
+    if suggestion.start:
+        print(f'starts from: {suggestion.start} ({PRETRAINED[suggestion.start]})')
     print(f'{out}: train with\n  mfdet train {shlex.quote(out)}')

@@ -81,7 +81,11 @@ def build_parser():
     parser.add_argument('config', help='config file, such as configs/retinanet_mf508m.py')
     add_data_options(parser, ('train', 'val'))
     parser.add_argument('--backbone-weights', metavar='FILE', help='released or converted ImageNet weights')
-    parser.add_argument('--load-from', metavar='FILE', help='start from a detector trained on other images')
+    parser.add_argument(
+        '--load-from',
+        metavar='FILE',
+        help='start from a detector trained on other images, or from e2e_plus_mf26m_shapes, which comes with mfdet',
+    )
     parser.add_argument('--freeze', metavar='N', help='do not train the backbone, or its stages 0 to N')
     parser.add_argument(
         '--resume',
@@ -123,6 +127,7 @@ def build_config(args):
     """
     from mfdet.config_parts import backbone_of
     from mfdet.engine.config import load_config
+    from mfdet.weights.pretrained import find_weights
 
     config = load_config(args.config, args.cfg_options)
     task = task_of(config, 'train')
@@ -138,8 +143,12 @@ def build_config(args):
                 'it training starts from scratch'
             )
         backbone_of(config.model).init_cfg = dict(type='Pretrained', checkpoint=args.backbone_weights)
-    if args.load_from is not None and not os.path.isfile(args.load_from):
-        raise InputError(f'{args.load_from or "the empty name"}: no such checkpoint file (--load-from)')
+    if args.load_from is not None:
+        args.load_from = find_weights(args.load_from, '--load-from')
+    elif args.backbone_weights is not None and not config.get('resume'):
+        config.load_from = None  # what is asked for goes before what the config has
+    elif config.get('load_from') and not config.get('resume'):
+        config.load_from = find_weights(config.load_from, f'load_from of {args.config}')
     if args.freeze is not None:
         freeze(config, args.freeze)
     if args.amp:

@@ -13,6 +13,7 @@ from mfdet.data.check import ERROR, check_annotations, read_annotations
 from mfdet.data.counts import count_objects
 from mfdet.errors import InputError
 from mfdet.values import listed
+from mfdet.weights.pretrained import PRETRAINED
 
 CELL = 8  # of the finest map, in pixels
 BYTES_PER_PIXEL = 2100  # of an image in a training step; measured with the small configs, 1544 to 2102
@@ -27,12 +28,14 @@ class Suggestion:
 
     Attributes:
         base: name of the shipped config.
+        start: name of the shipped weights to start from, of :data:`mfdet.weights.pretrained.PRETRAINED`; None for none.
         image_size: longer side in pixels.
         batch_size, epochs, val_interval: of the training.
         reasons: name of a setting to a sentence.
     """
 
     base: str
+    start: str | None
     image_size: int
     batch_size: int
     epochs: int
@@ -92,7 +95,9 @@ def suggest(counts, small, longest, memory, device):
     )
     epochs = min(max(math.ceil(STEPS * batch_size / max(counts.images, 1)), 12), 100)
     reasons['epochs'] = f'about {epochs * counts.images // batch_size:,} steps with {counts.images} images'
-    return Suggestion(f'{family}/{head}_{arch}', size, batch_size, epochs, max(1, epochs // 6), reasons)
+    start = f'{head}_{arch}_shapes'
+    start = start if start in PRETRAINED else None
+    return Suggestion(f'{family}/{head}_{arch}', start, size, batch_size, epochs, max(1, epochs // 6), reasons)
 
 
 def find_split(folder, split):

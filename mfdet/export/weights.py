@@ -5,7 +5,7 @@ from mfdet.errors import InputError
 from mfdet.export.metadata import KEY, dumps
 
 
-def export_weights(state_dict, metadata, path, backbone_only=False):
+def export_weights(state_dict, metadata, path, backbone_only=False, half=False):
     """Write a model's weights.
 
     Args:
@@ -13,9 +13,11 @@ def export_weights(state_dict, metadata, path, backbone_only=False):
         metadata: dict for the file's metadata.
         path: the file; it is replaced if it exists.
         backbone_only: keep the backbone alone, named as ``MobileFormer`` names it.
+        half: store in float16 what has more than one dimension; not the statistics and factors of norms, which it may
+            not hold.
 
     Raises:
-        InputError: safetensors is missing, or there is no backbone.
+        InputError: safetensors is missing, there is no backbone, or a weight is beyond float16.
     """
     try:
         from safetensors.torch import save
@@ -28,6 +30,12 @@ def export_weights(state_dict, metadata, path, backbone_only=False):
         if not state_dict:
             raise InputError('--backbone-only: the checkpoint has no entry that starts with "backbone."')
     tensors = {name: value.contiguous() for name, value in state_dict.items()}
+    if half:
+        for name, value in tensors.items():
+            if value.is_floating_point() and value.ndim > 1:
+                tensors[name] = value.half()
+                if not tensors[name].isfinite().all():
+                    raise InputError(f'--precision fp16: {name} has weights that float16 cannot hold')
     with open(path, 'wb') as file:  # safetensors' own writer makes files that no other user may read
         file.write(save(tensors, metadata={KEY: dumps(metadata)}))
     stamp(path)
