@@ -5,7 +5,7 @@ from mmengine.hooks import Hook
 from mfdet.config_parts import backbone_of
 from mfdet.engine.checkpoint import checkpoint_classes
 from mfdet.engine.distributed import bare
-from mfdet.engine.plain_config import plain_part
+from mfdet.engine.plain_config import other_boxes, plain_part
 from mfdet.errors import InputError
 from mfdet.models.training_aids import without_aids
 from mfdet.weights import check_finite, is_released, state_dict_of
@@ -41,6 +41,12 @@ class FineTuneHook(Hook):
         fresh = bare(runner.model).state_dict()
         taken = transfer(weights, without_aids(fresh), before, classes, source, made_of)
         runner.logger.info(f'Fine-tuning starts from {source}{f" ({made_of})" if made_of else ""}: {taken}')
+        differing = other_boxes(checkpoint, runner.cfg.model)
+        if differing:
+            name, then, now = differing
+            runner.logger.info(
+                f'It was trained with {name}={then} and goes on with {now}: its boxes have to be learned anew'
+            )
         checkpoint.pop('message_hub', None)  # the curves of that training are not of this one
         checkpoint.pop('ema_state_dict', None)
         checkpoint['state_dict'] = {**fresh, **taken.weights}

@@ -4,7 +4,10 @@ A config file is a program, and so is its text; neither is ever run out of a che
 registries for anything that can be imported, so it may only name the parts of this project's detectors.
 """
 
+import inspect
+
 import numpy as np
+from mmdet.registry import TASK_UTILS
 from mmengine.config import Config
 
 from mfdet.config_parts import backbone_of, dataset_of
@@ -87,18 +90,15 @@ def stored_config(checkpoint, path):
     return Config(dict(model=stored['model'], test_dataloader=dict(dataset=dict(pipeline=pipeline))))
 
 
-def check_boxes(checkpoint, model, path):
-    """Check that a model's config makes boxes of a head's output as that of the checkpoint did.
-
-    Anchors and their coder are no weights: with others, all would load, and every box would be wrong.
+def other_boxes(checkpoint, model):
+    """Compare how a model's config makes boxes of a head's output with how that of a checkpoint did.
 
     Args:
-        checkpoint: of :func:`mfdet.weights.read_checkpoint`; one that does not say how passes.
+        checkpoint: of :func:`mfdet.weights.read_checkpoint`; one that does not say how is taken to agree.
         model: config of the model.
-        path: the checkpoint's file, for the message.
 
-    Raises:
-        InputError: an entry differs; the first is named, with what the checkpoint has.
+    Returns:
+        The name of the first entry that differs, what the checkpoint has and what the config has; None if none does.
     """
     stored = plain_part(checkpoint, 'config', 'model', 'bbox_head')
     head = model.get('bbox_head') or {}
@@ -106,14 +106,41 @@ def check_boxes(checkpoint, model, path):
         before, now = ((side or {}).get(part) if isinstance(side, dict) else None for side in (stored, head))
         if not isinstance(before, dict) or now is None:
             continue
-        before, now = to_plain(before), to_plain(dict(now))
+        before, now = _with_defaults(before, part), _with_defaults(dict(now), part)
         wrong = next((key for key in {**before, **now} if before.get(key) != now.get(key)), None)
         if wrong:
-            name = f'model.bbox_head.{part}.{wrong}'
-            raise InputError(
-                f'{path}: was trained with {name}={before.get(wrong)}, and this config has {now.get(wrong)}, so all '
-                'boxes would be wrong; take the config in its work directory, or set that by --cfg-options'
-            )
+            return f'model.bbox_head.{part}.{wrong}', before.get(wrong), now.get(wrong)
+    return None
+
+
+def _with_defaults(options, part):
+    """Return the options of a part as plain data, with the defaults of its class, if that is in :data:`TYPES`."""
+    kind, known = options.get('type'), {}
+    if isinstance(kind, str) and kind in TYPES[part]:
+        known = inspect.signature(TASK_UTILS.get(kind)).parameters
+    defaults = {name: option.default for name, option in known.items() if option.default is not option.empty}
+    return to_plain({**defaults, **options})
+
+
+def check_boxes(checkpoint, model, path):
+    """Check that a model's config makes boxes of a head's output as that of the checkpoint did.
+
+    Anchors and their coder are no weights: with others, all would load, and every box would be wrong.
+
+    Args:
+        checkpoint, model: see :func:`other_boxes`.
+        path: the checkpoint's file, for the message.
+
+    Raises:
+        InputError: an entry differs; the first is named, with what the checkpoint has.
+    """
+    differing = other_boxes(checkpoint, model)
+    if differing:
+        name, before, now = differing
+        raise InputError(
+            f'{path}: was trained with {name}={before}, and this config has {now}, so all boxes would be wrong; take '
+            'the config in its work directory, or set that by --cfg-options'
+        )
 
 
 def _check(name, value, path, depth=0):

@@ -74,6 +74,7 @@ def test_all_but_the_rows_of_new_classes_is_taken_over(family, trained, folder, 
     assert [name for name in differ if 'running_' not in name and 'num_batches' not in name and bias not in name] == []
     said = next(line for line in capsys.readouterr().out.splitlines() if 'Fine-tuning starts from' in line)
     assert 'MobileFormer 26m' in said
+    assert 'It was trained with' not in said
     assert f'the class layer starts anew for {", ".join(name for name in classes if name in NEW.values())}' in said
 
 
@@ -171,3 +172,13 @@ def test_the_config_that_a_run_leaves_starts_goes_on_and_tests(family, folder, t
     assert torch.equal(*(part['state_dict']['bbox_head.retina_cls.weight'][:3] for part in (first, again)))
     assert train(left, '--resume', '--cfg-options', 'train_cfg.max_epochs=2') == 0
     assert test_command.main([str(left), str(tmp_path / 'a' / 'epoch_2.pth'), '--work-dir', str(tmp_path / 'c')]) == 0
+
+
+def test_other_anchors_are_told_of(family, trained, folder, tmp_path, capsys):
+    if family != 'retinanet':
+        pytest.skip('it has no anchors')
+    options = ['model.bbox_head.anchor_generator.octave_base_scale=4']
+    assert run(family, folder, 'before', tmp_path, '--load-from', trained, options=options) == 0
+    name = 'model.bbox_head.anchor_generator.octave_base_scale'
+    says = f'It was trained with {name}=2 and goes on with 4: its boxes have to be learned anew'
+    assert says in capsys.readouterr().out

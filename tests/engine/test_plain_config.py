@@ -22,6 +22,24 @@ def test_the_same_anchors_pass(config):
     check_boxes(checkpoint_of(config), config.model, 'a.pth')
 
 
+@pytest.mark.parametrize(
+    ('part', 'default'), [('anchor_generator', dict(center_offset=0.0)), ('bbox_coder', dict(ctr_clamp=32))]
+)
+def test_defaults_may_be_spelled_out(config, part, default):
+    other = copy.deepcopy(config)
+    assert not set(default) & set(other.model.bbox_head[part])
+    other.model.bbox_head[part].update(default)
+    check_boxes(checkpoint_of(other), config.model, 'a.pth')
+    check_boxes(checkpoint_of(config), other.model, 'a.pth')
+
+
+def test_a_class_that_a_checkpoint_names_is_not_imported(config):
+    stored = checkpoint_of(config)
+    stored['meta']['mfdet']['config']['model']['bbox_head']['anchor_generator']['type'] = 'this.poem'
+    with pytest.raises(InputError, match=r'anchor_generator.type=this.poem, and this config has AnchorGenerator'):
+        check_boxes(stored, config.model, 'a.pth')
+
+
 def test_a_checkpoint_that_does_not_say_passes(config):
     for checkpoint in ({}, dict(meta=None), dict(meta=dict(mfdet=dict(config=dict(model=dict(bbox_head=[])))))):
         check_boxes(checkpoint, config.model, 'a.pth')
