@@ -81,6 +81,23 @@ def hold_scales(model):
                     reader.replace_source_output(held.output(0))
 
 
+def independent_of_images(model):
+    """Return the names of the matrix products of an ``openvino.Model`` that depend on no more than input shapes.
+
+    Such are the first linear layers of learned tokens. OpenVINO (2026.4) computes them beforehand once the sizes are
+    given, and fails where their weights are in INT8.
+    """
+    dependent, names = set(), []
+    for operation in model.get_ordered_ops():
+        kind = operation.get_type_name()
+        sources = [value.get_node().get_friendly_name() for value in operation.input_values()]
+        if kind == 'Parameter' or (kind != 'ShapeOf' and dependent.intersection(sources)):
+            dependent.add(operation.get_friendly_name())
+        elif kind == 'MatMul':
+            names.append(operation.get_friendly_name())
+    return names
+
+
 def quantize_openvino(source, path, metadata, inputs, float_layers=()):
     """Write an OpenVINO model in INT8: its convolutions compute so, the other layers' weights are stored so.
 
@@ -123,7 +140,9 @@ def quantize_openvino(source, path, metadata, inputs, float_layers=()):
         model = nncf.compress_weights(
             model,
             mode=nncf.CompressWeightsMode.INT8_SYM,
-            ignored_scope=nncf.IgnoredScope(types=list(CONVOLUTIONS), validate=False),  # one kind may be missing
+            ignored_scope=nncf.IgnoredScope(  # one kind may be missing
+                names=independent_of_images(model), types=list(CONVOLUTIONS), validate=False
+            ),
         )
     save(model, metadata, path)
     return sum(map(len, layers.values())) - len(kept)
