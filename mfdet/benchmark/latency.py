@@ -93,16 +93,17 @@ def plot_latency(rows, reference, path):
     from matplotlib.figure import Figure
 
     best = best_times(rows)
-    figure = Figure(figsize=(7, 7))
+    figure = Figure(figsize=(9, 7))
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
-    for name, curve in best.items():
+    for i, (name, curve) in enumerate(best.items()):
         sizes = sorted(curve)
-        above.plot(sizes, [curve[size] for size in sizes], marker='o', label=name)
+        style = dict(marker='os^D'[i // 10 % 4], color=f'C{i % 10}', linestyle=('-', '--', ':')[i // 10 % 3])
+        above.plot(sizes, [curve[size] for size in sizes], label=name, **style)
         if reference in best:
             sizes = [size for size in sizes if size in best[reference]]
-            below.plot(sizes, [curve[size] / best[reference][size] for size in sizes], marker='o')
+            below.plot(sizes, [curve[size] / best[reference][size] for size in sizes], **style)
     above.set(ylabel='latency in ms, best runtime', yscale='log')
-    above.legend()
+    above.legend(loc='upper left', bbox_to_anchor=(1.02, 1), fontsize='small')  # beside the curves
     below.set(xlabel='side of the image in pixels', ylabel=f'ratio to {reference}', yscale='log')
     for axes in (above, below):
         axes.grid(alpha=0.3, which='both')
