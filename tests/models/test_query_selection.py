@@ -50,6 +50,15 @@ def test_steps_are_in_units_of_the_box():
     assert moved(boxes, torch.full((1, 4), 1e9))[..., 2:].isfinite().all()
 
 
+def test_in_16_bits_the_cells_of_a_wide_map_stay_apart(selection):
+    with torch.no_grad(), torch.autocast('cpu', torch.bfloat16):
+        _, cells = make_cells(selection, columns=400)
+    assert cells.logits.dtype == torch.bfloat16
+    assert cells.boxes.dtype == torch.float32
+    centres = cells.priors[0, : cells.counts[0] // len(selection.cell_sizes), 0]  # of the finest map, of one size
+    assert len(centres.unique()) == 400
+
+
 def test_boxes_of_a_cell_start_around_it_and_grow_to_those_of_the_next_map(selection):
     x, extent = torch.zeros(1, 16, 10, 20), torch.tensor([[20.0, 10.0]])
     priors = selection.priors(x, extent)[0, :, :, 3, 7]
