@@ -62,8 +62,8 @@ def test_export(run, tmp_path):
     assert len(mfdet.load_detector(path).classes) == 6
     with pytest.raises(InputError, match=r'detector\.pt: an exported file ends in \.safetensors, \.onnx, \.xml'):
         mfdet.export(run.best, tmp_path / 'detector.pt')
-    with pytest.raises(InputError, match='--precision fp16 goes with --format openvino, not weights'):
-        mfdet.export(run.best, tmp_path / 'other.safetensors', precision='fp16')
+    with pytest.raises(InputError, match='--precision bf16 goes with --format openvino, not weights'):
+        mfdet.export(run.best, tmp_path / 'other.safetensors', precision='bf16')
 
 
 def test_a_training_that_was_told_to_stop_says_so(monkeypatch):

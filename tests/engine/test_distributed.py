@@ -192,10 +192,14 @@ def wait_for(condition, process, seconds=120):
 
 
 def start_long(folder):
-    """Start a training of two processes and wait until it has saved something."""
+    """Start a training of two processes and wait until it has saved something.
+
+    torchrun looks at them every three seconds: on a busy machine it would else end the one before that has noticed
+    that the other has died.
+    """
     options = ['--cfg-options', *OPTIONS, 'train_cfg.max_epochs=1000', 'train_cfg.val_interval=1000']
     command = ['tools/train.py', RETINANET, '--work-dir', folder, '--save-every', 2]
-    process = start(2, *command, *options, 'train_dataloader.batch_size=2')
+    process = start(2, '--monitor-interval', 3, *command, *options, 'train_dataloader.batch_size=2')
     wait_for(lambda: (folder / 'iter_4.pth').exists() or (folder / 'epoch_3.pth').exists(), process)
     return process
 
