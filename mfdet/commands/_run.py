@@ -114,6 +114,9 @@ def announced(what, every=10):
         print(file=sys.stderr)
 
 
+TORCH_PRECISIONS = 'fp32', 'fp16', 'bf16'  # those of mfdet.engine.precision, which imports torch
+
+
 def check_at_least_one(args, *options):
     """Check that numbers of the command line are at least 1, where they are given.
 

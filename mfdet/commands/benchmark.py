@@ -5,7 +5,7 @@ import os
 import shlex
 import sys
 
-from mfdet.commands._run import add_config_options, check_at_least_one, command, new_parser, program
+from mfdet.commands._run import TORCH_PRECISIONS, add_config_options, check_at_least_one, command, new_parser, program
 from mfdet.commands.train import add_data_options
 from mfdet.compat import check_environment
 from mfdet.errors import InputError
@@ -96,7 +96,7 @@ def build_parser():
     train.add_argument(
         '--precision',
         nargs='+',
-        choices=('fp32', 'fp16', 'bf16'),
+        choices=TORCH_PRECISIONS,
         help='16 bits, mixed, on a GPU alone (default: fp16 on a GPU, fp32 without)',
     )
     train.add_argument('--batch-size', type=int, default=4, help='images of a step (default: 4)')
@@ -112,7 +112,7 @@ def build_parser():
     gpu.add_argument(
         '--precision',
         nargs='+',
-        choices=('fp32', 'fp16', 'bf16'),
+        choices=TORCH_PRECISIONS,
         default=['fp32', 'fp16'],
         help='(default: fp32, fp16)',
     )

@@ -14,7 +14,7 @@ from mfdet.commands._camera import camera_number, open_shown, run_camera, track_
 from mfdet.commands._follow import Follower, find_sequence, in_order, load_model
 from mfdet.commands._inputs import check_overwriting, find_inputs, picture_name, read_frames, read_images
 from mfdet.commands._journal import JOURNAL, Journal, hash_files
-from mfdet.commands._run import check_at_least_one, check_score, command, new_parser
+from mfdet.commands._run import TORCH_PRECISIONS, check_at_least_one, check_score, command, new_parser
 from mfdet.errors import InputError
 from mfdet.files import VIDEO_SUFFIXES, make_folder, write_file
 
@@ -60,7 +60,7 @@ def build_parser():
     parser.add_argument('--threads', metavar='N', type=int, help='CPU threads; default: as many as the backend likes')
     parser.add_argument('--device', default='cpu', help='device of a checkpoint, such as cuda (default cpu)')
     parser.add_argument(
-        '--precision', choices=('fp32', 'fp16', 'bf16'), default='fp32', help='of a checkpoint on a GPU (default fp32)'
+        '--precision', choices=TORCH_PRECISIONS, default='fp32', help='of a checkpoint on a GPU (default fp32)'
     )
     parser.add_argument('--config', help='config of a checkpoint, if it holds none')
     return parser

@@ -4,7 +4,7 @@ import os
 import shutil
 import tempfile
 
-from mfdet.commands._run import check_at_least_one, check_score, command, new_parser
+from mfdet.commands._run import TORCH_PRECISIONS, check_at_least_one, check_score, command, new_parser
 from mfdet.commands._task import task_of
 from mfdet.commands.train import add_common_options, add_data_options, prepare
 from mfdet.compat import check_environment
@@ -31,7 +31,7 @@ def build_parser():
     parser.add_argument('--batch-size', type=int, metavar='N', help="images at a time, in place of the config's")
     parser.add_argument(
         '--precision',
-        choices=('fp32', 'fp16', 'bf16'),
+        choices=TORCH_PRECISIONS,
         default='fp32',
         help='of a checkpoint; for GPUs (default fp32)',
     )
@@ -85,8 +85,9 @@ def build_config(args, results_dir):
         make_folder(args.show_dir, '--show-dir')
     if args.report:
         check_folder(args.report, '--report')
-    config.load_from = args.checkpoint if backend == 'torch' else None
+    config.load_from = None  # what a training starts from
     if backend == 'torch':
+        config.load_from = args.checkpoint
         backbone_of(config.model).pop('init_cfg', None)  # the checkpoint holds all weights
         drop_aids(config.model)
     # The weights are averaged ones already, if they were to be.

@@ -65,7 +65,7 @@ class Pyramid(nn.Module):
         )
 
     def forward(self, scales):
-        """Return maps (B, C, H, W) from coarse to fine, of :func:`mfdet.models.e2e_head.scales_of`."""
+        """Return maps (B, C, H, W) from coarse to fine, of :func:`mfdet.layers.scales.scales_of`."""
         maps, x = [], None
         for (feat, mask, _), lateral, output in zip(scales, self.laterals, self.outputs, strict=True):
             below, above = lateral(feat), x

@@ -14,9 +14,10 @@ from torch import nn
 
 from mfdet.errors import InputError
 from mfdet.layers import Mobile, MobileFormerBlock
-from mfdet.layers.mobile import halve, pointwise
-from mfdet.layers.position import PositionCode, align_position_codes, map_extent
+from mfdet.layers.mobile import pointwise
+from mfdet.layers.position import PositionCode, align_position_codes
 from mfdet.layers.precision import in_float32
+from mfdet.layers.scales import scales_of
 from mfdet.layers.up_conv import UpConv
 from mfdet.models.denoising import DenoisingQueries, Noise
 from mfdet.models.matcher import HungarianMatcher
@@ -28,20 +29,6 @@ def mlp(in_channels, hidden, out_channels, layers):
     widths = [in_channels, *[hidden] * (layers - 1), out_channels]
     linear = [nn.Linear(*pair) for pair in itertools.pairwise(widths)]
     return nn.Sequential(linear[0], *(module for layer in linear[1:] for module in (nn.ReLU(), layer)))
-
-
-def scales_of(feats, valid):
-    """Return map, mask of its valid cells and extent of the images in its cells for each scale, coarse to fine.
-
-    Args:
-        feats: maps (B, C, H, W), fine to coarse, each half the size of the one before.
-        valid: bool (B, 1, H, W) of the finest map, False at padding; None if it is all image.
-    """
-    masks, extents = [valid], [map_extent(feats[0], valid)]
-    for _ in feats[1:]:
-        masks.append(halve(masks[-1]))
-        extents.append(extents[-1] / 2)
-    return list(zip(reversed(feats), reversed(masks), reversed(extents), strict=True))
 
 
 def sizes_of(metas, device):

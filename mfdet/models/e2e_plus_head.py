@@ -13,8 +13,9 @@ from mfdet.errors import InputError
 from mfdet.layers.box_sampling import BoxSampling
 from mfdet.layers.duplicates import duplicate_penalty
 from mfdet.layers.position import place_code
+from mfdet.layers.scales import scales_of
 from mfdet.models.denoising import Noise
-from mfdet.models.e2e_head import RARE, MobileFormerHead, scales_of, sizes_of
+from mfdet.models.e2e_head import RARE, MobileFormerHead, sizes_of
 from mfdet.models.query_selection import QuerySelection, moved
 from mfdet.values import is_count
 
@@ -142,7 +143,7 @@ class MobileFormerPlusHead(MobileFormerHead):
 
         Args:
             maps: the pyramid, coarse to fine.
-            scales: of :func:`mfdet.models.e2e_head.scales_of`.
+            scales: of :func:`mfdet.layers.scales.scales_of`.
             features: queries (B, M, d).
             boxes: where they start, (B, M, 4) normalised (cx, cy, w, h).
             logits: of their cells, (B, M, K).

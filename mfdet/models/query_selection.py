@@ -97,7 +97,7 @@ class QuerySelection(nn.Module):
         """Score and locate the cells of the pyramid.
 
         Args:
-            scales: of :func:`mfdet.models.e2e_head.scales_of`.
+            scales: of :func:`mfdet.layers.scales.scales_of`.
 
         Returns:
             The maps of the pyramid, (B, C, H, W) from coarse to fine, and their :class:`Cells`.

@@ -1,7 +1,7 @@
 import torch
 
 from mfdet.layers.pyramid import MaskedGroupNorm, Pyramid, Tower
-from mfdet.models.e2e_head import scales_of
+from mfdet.layers.scales import scales_of
 
 
 def test_group_norm_does_not_count_padding():

@@ -6,8 +6,8 @@ from mmdet.structures.bbox import bbox_cxcywh_to_xyxy, bbox_overlaps
 
 from mfdet.errors import InputError
 from mfdet.layers import duplicate_penalty
+from mfdet.layers.scales import scales_of
 from mfdet.models import MobileFormerPlusHead
-from mfdet.models.e2e_head import scales_of
 
 AID = make_aid(num_classes=5, channels=16)
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from mmengine.structures import InstanceData
 
-from mfdet.models.e2e_head import scales_of
+from mfdet.layers.scales import scales_of
 from mfdet.models.query_selection import NO_PEAK, PADDED, QuerySelection, moved
 
 

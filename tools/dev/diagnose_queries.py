@@ -16,8 +16,8 @@ from mfdet.commands._run import command, new_parser
 from mfdet.engine.inference import image_pipeline, load_model
 from mfdet.errors import InputError
 from mfdet.evaluation.coco import evaluate, load_ground_truth
+from mfdet.layers.scales import scales_of
 from mfdet.models import E2EMobileFormer
-from mfdet.models.e2e_head import scales_of
 from mfdet.runtime import read_image
 
 EXAMPLE = """example:
