@@ -1,12 +1,15 @@
 """tools/benchmark.py: small runs of everything it measures, so that none of it rots."""
 
+import functools
 import json
+import threading
 import time
 
 import numpy as np
 import pytest
 import torch
 
+from mfdet.benchmark.detectors import in_streams
 from mfdet.benchmark.evaluation import generate
 from mfdet.benchmark.loading import readers, write_folder
 from mfdet.benchmark.runtimes import with_precisions
@@ -114,6 +117,37 @@ def test_detectors(tmp_path):
     assert first['images/s'] == pytest.approx(2000 / first['ms'])
 
 
+def test_throughput_of_batches_and_streams(tmp_path, monkeypatch):
+    prepared = []
+
+    def functions_of(name, model, shape, chosen, folder, threads, batch_size):
+        prepared.append((threads, batch_size))
+        return {runtime: functools.partial(time.sleep, 0.001 * batch_size) for runtime in chosen}
+
+    monkeypatch.setattr('mfdet.benchmark.detectors.functions_of', functions_of)
+    monkeypatch.setattr('mfdet.commands._benchmark_checks.check_threads', lambda threads: None)  # on one core as well
+    options = ['--models', 'shapes/e2e_mf26m', '--shape', 64, 96, '--runtimes', 'onnxruntime', '--threads', 2]
+    code, report = run(tmp_path, 'detectors', *options, '--batch-size', 1, 3, '--streams', 1, 2)
+    assert code == 0
+    assert prepared == [(2, 1), (1, 1), (1, 1), (2, 3), (1, 3), (1, 3)]
+    rows = report['rows']
+    assert [(row['batch'], row['streams']) for row in rows] == [(1, 1), (1, 2), (3, 1), (3, 2)]
+    for row in rows:
+        assert row['images/s'] == pytest.approx(1000 * row['batch'] * row['streams'] / row['ms'])
+        assert row['ratio'] == pytest.approx(max(other['images/s'] for other in rows) / row['images/s'])
+
+
+def test_streams_run_at_once_with_a_share_of_the_threads_each():
+    together, shares = threading.Barrier(3, timeout=60), []
+
+    def functions_of_one(threads):
+        shares.append(threads)
+        return dict(runtime=together.wait)
+
+    in_streams(3, 7, functions_of_one)['runtime']()  # one after the other, the first would wait for ever
+    assert shares == [2, 2, 2]
+
+
 def test_training(tmp_path):
     code, report = run(tmp_path, 'train', '--models', 'configs/cpu/e2e_paper_mf26m.py', '--size', 64, '--batch-size', 2)
     assert code == 0
@@ -196,6 +230,9 @@ def test_readers_give_images_alike(tmp_path):
         (['table', '--precision', 'int8'], '--runtimes and --precision are of what is timed; give --latency'),
         (['latency', '--runtimes', 'litert'], "--runtimes: there is no 'litert'"),
         (['detectors', '--runtimes', 'litert', '--batch-size', '2'], 'run single images; leave out --batch-size'),
+        (['detectors', '--batch-size', '1', '0'], '--batch-size must be at least 1, got 0'),
+        (['detectors', '--streams', '1', '2'], '--streams must be between 1 and the number of --threads, 1, got 1 2'),
+        (['detectors', '--streams', '0'], '--streams must be between 1 and'),
         (['train', '--models', 'nowhere.py'], 'nowhere.py: no such config file'),
         (['detectors', '--models', 'cpu/detr_r50', 'peers/detr_r50'], 'two files are called alike in cpu/detr_r50'),
         (['gpu', '--runtimes', 'openvino'], "there is no 'openvino', choose of eager, channels-last, cuda-graph"),
