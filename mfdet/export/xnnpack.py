@@ -10,7 +10,8 @@ import math
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+
+from mfdet.export.lowering import Lowering, lowered
 
 aten = torch.ops.aten
 FAR = 1e9  # in place of infinity, which times 0 is no number
@@ -291,8 +292,10 @@ TABLE = {
 }
 
 
-class Lowering(torch.fx.Interpreter):
-    """Runs a traced graph with the operations of :data:`TABLE` in place of those named there."""
+class XnnpackLowering(Lowering):
+    """Runs a traced graph with the operations of :data:`TABLE`."""
+
+    table = TABLE
 
     def run_node(self, node):
         """Run an operation; rows that are gathered for a single image are taken as :func:`indexed` does."""
@@ -306,29 +309,6 @@ class Lowering(torch.fx.Interpreter):
                     return F.embedding(rows.flatten(), x.flatten(0, 1)).reshape(1, rows.shape[1], -1)
         return super().run_node(node)
 
-    def call_function(self, target, args, kwargs):
-        """Return what an operation gives."""
-        decomposed = TABLE.get(target)
-        result = NotImplemented if decomposed is None else decomposed(*args, **kwargs)
-        return super().call_function(target, args, kwargs) if result is NotImplemented else result
-
-
-class Lowered(nn.Module):
-    """A detector's traced graph, run by :class:`Lowering`."""
-
-    def __init__(self, graph):
-        super().__init__()
-        self.traced = graph
-        self.training = False
-
-    def train(self, mode=True):
-        """Stay as it was traced."""
-        return self
-
-    def forward(self, images, sizes):
-        """See :class:`mfdet.export.phone_graph.PhoneGraph`."""
-        return Lowering(self.traced, garbage_collect_values=False).run(images, sizes)
-
 
 def for_xnnpack(graph, images, sizes):
     """Trace a graph for one size of images and write it in operations that XNNPACK runs.
@@ -340,5 +320,4 @@ def for_xnnpack(graph, images, sizes):
     Returns:
         A module with the same inputs and outputs, to be traced again.
     """
-    with torch.no_grad():
-        return Lowered(torch.export.export(graph, (images, sizes)).module(check_guards=False))
+    return lowered(graph, images, sizes, XnnpackLowering)
