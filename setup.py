@@ -42,8 +42,9 @@ setup(
         'export': EXPORT,
         'openvino': ['openvino>=2024.6'],
         'int8': INT8,
-        'litert': [*TRAIN, 'litert-torch>=0.10,<0.11', 'ai-edge-litert>=2.3,<3'],
+        'litert': [*TRAIN, 'litert-torch>=0.10,<0.11', 'ai-edge-litert>=2.3,<3', 'ai-edge-quantizer>=0.10,<0.11'],
         'executorch': [*TRAIN, 'executorch>=1.5,<1.6'],
+        'coreml': [*TRAIN, 'coremltools>=9,<10'],
         'dev': [
             *INT8,
             'faster-coco-eval>=1.6',

@@ -5,6 +5,7 @@ import json
 import os
 
 from mfdet.benchmark.runtimes import PHONES
+from mfdet.export.litert import quantize_litert
 from mfdet.export.phone_files import export_for_phones
 from mfdet.runtime.detector import MODELS
 from mfdet.suppression import suppress
@@ -23,7 +24,11 @@ def function_of(runtime, name, model, inputs, folder, threads):
     suffix = PHONES[runtime]
     path = os.path.join(folder, name + suffix)
     metadata = dict(version='0', normalized=True, fixed_size=inputs['images'].shape[2:])
-    export_for_phones(model, metadata, path)
+    if not os.path.exists(path):
+        export_for_phones(model, metadata, path)
+    if runtime == 'litert-int8':
+        source, path = path, os.path.join(folder, f'{name}-int8{suffix}')
+        quantize_litert(source, path, metadata, [inputs])  # ranges of noise, as the weights are: for timing alone
     kind = MODELS[suffix]
     loaded = kind(importlib.import_module(kind.module), path, threads)
     nms = json.loads(loaded.metadata).get('nms')

@@ -26,7 +26,7 @@ RUNTIMES = (
     'openvino-bf16',
     'openvino-int8-bf16',
 )
-PHONES = dict(litert='.tflite', executorch='.pte')  # for detectors alone, with the ending of their files
+PHONES = {'litert': '.tflite', 'litert-int8': '.tflite', 'executorch': '.pte'}  # for detectors, with their files' ends
 
 
 class LastMap(ClassifierGraph):
@@ -175,7 +175,7 @@ def check_runtimes(names, phones=False):
     Raises:
         InputError: one is not known.
     """
-    choices = [name for name in RUNTIMES if '-' not in name] + list(PHONES if phones else ())
+    choices = [name for name in (*RUNTIMES, *(PHONES if phones else ())) if '-' not in name]
     unknown = sorted(set(names) - set(choices))
     if unknown:
         raise InputError(f'--runtimes: there is no {unknown[0]!r}, choose of {", ".join(choices)}')

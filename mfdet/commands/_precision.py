@@ -7,10 +7,10 @@ from mfdet.errors import InputError
 from mfdet.export.calibration import Batches, calibration_images, check_nncf
 
 PRECISIONS = dict(  # with the formats that have them
-    fp32=('weights', 'onnx', 'openvino', 'litert', 'executorch'),
+    fp32=('weights', 'onnx', 'openvino', 'litert', 'executorch', 'coreml'),
     fp16=('weights', 'openvino'),
     bf16=('openvino',),
-    int8=('onnx', 'openvino'),
+    int8=('onnx', 'openvino', 'litert'),
     **{'int8-bf16': ('openvino',)},  # convolutions in INT8, the rest in bfloat16
 )
 MEASURED = ('bf16', 'int8', 'int8-bf16')
@@ -55,6 +55,7 @@ def check_precision(args):
 
 def write_lower(args, metadata, source, path):
     """Write a verified file in the precision asked for; return a line on it."""
+    from mfdet.export.litert import quantize_litert
     from mfdet.export.openvino import computes_in_bfloat16, for_bfloat16, quantize_openvino
     from mfdet.export.quantize import quantize_onnx
 
@@ -67,7 +68,7 @@ def write_lower(args, metadata, source, path):
         return f'all in {bfloat16}'
     paths = calibration_images(args.calibration)
     with announced('calibrating and quantising to INT8'):
-        quantize = quantize_onnx if args.format == 'onnx' else quantize_openvino
+        quantize = dict(onnx=quantize_onnx, openvino=quantize_openvino, litert=quantize_litert)[args.format]
         count = quantize(source, path, written, Batches(paths, metadata), args.float_layers or ())
     rest = f', the rest in {bfloat16}' if args.precision == 'int8-bf16' else ''
     return f'{count} convolutions in INT8{rest}, calibrated on {len(paths)} images'
@@ -109,7 +110,7 @@ def in_lower_precision(args, config, metadata, source, path):
             f'{args.output}: {args.precision} takes {ratio:.2f} of the time of float32 on this CPU, so it brings no '
             'speed; nothing was written. --force keeps it, for a CPU that may have what this one lacks'
         )
-    ends = dict(onnx='.onnx', openvino='.bin')  # of the files with the weights
+    ends = dict(onnx='.onnx', openvino='.bin', litert='.tflite')  # of the files with the weights
     sizes = [os.path.getsize(os.path.splitext(file)[0] + ends[args.format]) for file in (path, source)]
     return (
         f'{what}; AP {before:.4f} in float32, {after:.4f} in {args.precision}; {ratio:.2f} of the time of float32 at '

@@ -2,6 +2,9 @@
 
 import pytest
 
+from mfdet.errors import InputError
+from mfdet.export.calibration import Batches, calibration_images
+from mfdet.runtime import Detector, read_image
 from tests.helpers import phones
 
 pytest.importorskip('litert_torch', reason='needs requirements-phones.txt: make phones')
@@ -29,3 +32,33 @@ def test_xnnpack_runs_all_but_the_selection_of_the_best(path):
 
 def test_the_test_command_takes_it(path, trained, data, tmp_path):
     phones.check_test_command(path, trained, data, 'litert', tmp_path)
+
+
+def test_int8_is_of_the_convolutions_of_maps_alone(path, data, tmp_path):
+    from ai_edge_litert import schema_py_generated as schema
+
+    from mfdet.export.litert import quantize_litert, quantized_operations, read_content
+
+    source, target = Detector(path), tmp_path / 'int8.tflite'
+    own = {key: value for key, value in source.metadata.items() if key not in ('layout', 'nms')}  # those are the file's
+    images = calibration_images(data[1] / 'images')
+    count = quantize_litert(path, target, dict(own, precision='int8'), Batches(images, own))
+    assert count == len(quantized_operations(path)) > 10
+    model, kinds = read_content(target), schema.BuiltinOperator
+    (graph,) = model.subgraphs
+    types = {}
+    for operation in graph.operators:
+        tensors = [graph.tensors[i] for i in (*operation.inputs[:2], *operation.outputs)]
+        kind = model.operatorCodes[operation.opcodeIndex].builtinCode
+        types.setdefault(kind, []).append(([tensor.type for tensor in tensors], list(tensors[-1].shape[1:3])))
+    convolutions, eight = types[kinds.CONV_2D], [schema.TensorType.INT8] * 3
+    assert sum(kind == eight for kind, _ in convolutions) == count
+    assert all(shape == [1, 1] for kind, shape in convolutions if kind != eight)
+    assert all(schema.TensorType.INT8 not in kind for kind, _ in types.get(kinds.BATCH_MATMUL, []))
+    assert target.stat().st_size < 0.6 * path.stat().st_size
+    quantized = Detector(target)
+    assert quantized.metadata == dict(source.metadata, precision='int8')
+    picture = read_image(images[0])
+    assert quantized(picture).scores[0] == pytest.approx(source(picture).scores[0], abs=0.1)
+    with pytest.raises(InputError, match='--float-layers: a LiteRT file does not keep the names of layers'):
+        quantize_litert(path, target, own, Batches(images, own), ['neck'])
