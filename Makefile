@@ -16,7 +16,8 @@ setup: $(STAMP)
 # The exporters for phones want other versions of some packages, so they have an environment of their own.
 phones: VENV := .venv-phones
 phones: .venv-phones/.installed
-	$(BIN)/python -m pytest tests/export/test_litert.py tests/export/test_executorch.py tests/export/test_phones.py
+	$(BIN)/python -m pytest tests/export/test_litert.py tests/export/test_executorch.py tests/export/test_coreml.py \
+		tests/export/test_phones.py
 
 $(STAMP): requirements.txt setup.py
 .venv-phones/.installed: VENV := .venv-phones

@@ -1,4 +1,4 @@
-"""Export a trained model: weights (safetensors), ONNX, OpenVINO, LiteRT or ExecuTorch, checked against PyTorch."""
+"""Export a trained model: weights (safetensors), ONNX, OpenVINO, LiteRT, ExecuTorch, Core ML; compared with PyTorch."""
 
 import copy
 import importlib.util
@@ -20,14 +20,17 @@ EXAMPLE = """examples:
   %(prog)s CONFIG CHECKPOINT --format litert --fixed-size 320 320 --output detector.tflite
   %(prog)s CONFIG CHECKPOINT --format weights --output detector.safetensors"""
 COMPARING = 'comparing its output with that of PyTorch'
-SUFFIXES = dict(weights='.safetensors', onnx='.onnx', openvino='.xml', litert='.tflite', executorch='.pte')
-PHONES = ('litert', 'executorch')
+SUFFIXES = dict(
+    weights='.safetensors', onnx='.onnx', openvino='.xml', litert='.tflite', executorch='.pte', coreml='.mlpackage'
+)
+PHONES = ('litert', 'executorch', 'coreml')
 NEEDED = dict(
     weights=('safetensors',),
     onnx=('onnx', 'onnxscript', 'onnxruntime'),
     openvino=('onnx', 'onnxscript', 'openvino'),
     litert=('litert_torch', 'ai_edge_litert'),
     executorch=('executorch',),
+    coreml=('coremltools',),
 )
 
 
@@ -45,8 +48,8 @@ def build_parser():
         '--precision',
         choices=PRECISIONS,
         default='fp32',
-        help='number format: int8 (onnx, openvino), bf16 and int8-bf16 (openvino) are kept if AP holds and they are '
-        'faster here; fp16 (weights, openvino) halves the file, which computes in float32',
+        help='number format: int8 (onnx, openvino, litert), bf16 and int8-bf16 (openvino) are kept if AP holds and '
+        'they are faster here; fp16 (weights, openvino) halves the file, which computes in float32',
     )
     parser.add_argument(
         '--fixed-size',
@@ -85,6 +88,8 @@ def check_options(args):
         if importlib.util.find_spec(package) is None:
             name = package.replace('_', '-')
             raise InputError(f'--format {args.format} needs {name}: pip install {name}')
+    if args.format == 'coreml' and os.path.exists(args.output):
+        raise InputError(f'--output {args.output}: is there, and packages are not replaced; remove it or name another')
     check_writable(args.output, '--output')
     for option, formats in (
         ('preprocess', ('onnx', 'openvino', *PHONES)),
@@ -122,14 +127,25 @@ def write_graph(args, model, metadata, stem):
 
 
 def write_phone_graph(args, model, metadata, stem):
-    """Write a model as ``stem.tflite`` or ``stem.pte``; return the path."""
+    """Write a model as ``stem.tflite``, ``stem.pte`` or ``stem.mlpackage``; return the path."""
     from mfdet.export.phone_files import export_for_phones
 
     path = stem + SUFFIXES[args.format]
     with announced('converting the model, for a few minutes'):
-        counts = export_for_phones(model, metadata, path)
-    print(f'XNNPACK runs {counts[0]} of {counts[1]} operations', file=sys.stderr)
+        line = export_for_phones(model, metadata, path)
+    print(line, file=sys.stderr)
     return path
+
+
+def run_of(args, model, metadata, path):
+    """Return the function to compare with PyTorch, as :meth:`mfdet.runtime.Detector.run`."""
+    from mfdet.runtime import Detector
+
+    if args.format == 'coreml':  # it runs on macOS alone
+        from mfdet.export.coreml import program_run
+
+        return program_run(model, metadata)
+    return Detector(path).run
 
 
 def export_detector(args, model, config, classes, folder):
@@ -137,7 +153,6 @@ def export_detector(args, model, config, classes, folder):
     from mfdet.engine.exported_model import check_fits
     from mfdet.export.metadata import describe
     from mfdet.export.verify import verify
-    from mfdet.runtime import Detector
 
     metadata = describe(model, config, classes, not args.preprocess, args.fixed_size)
     if args.precision in MEASURED:
@@ -150,7 +165,7 @@ def export_detector(args, model, config, classes, folder):
         write = write_phone_graph if args.format in PHONES else write_graph
         path = write(args, model, metadata, os.path.join(folder, stem))
         with announced(COMPARING):
-            return path, verify(model, Detector(path).run, metadata, args.output, **tolerances)
+            return path, verify(model, run_of(args, model, metadata, path), metadata, args.output, **tolerances)
 
     path, (box_error, score_error, compared) = write_and_verify('model')
     if not compared:  # nothing scored above the threshold: compare without one, then keep the file with it

@@ -20,7 +20,7 @@ def export_executorch(graph, metadata, path):
         path: the file; it is replaced if it exists.
 
     Returns:
-        The number of operations that XNNPACK runs, and that of all.
+        A line on the share of its operations that XNNPACK runs.
 
     Raises:
         InputError: executorch is missing.
@@ -51,4 +51,5 @@ def export_executorch(graph, metadata, path):
     with open(path, 'wb') as file:
         program.write_to_file(file)
     stamp(path)
-    return counts.num_delegated_nodes, counts.num_delegated_nodes + counts.num_non_delegated_nodes
+    count = counts.num_delegated_nodes + counts.num_non_delegated_nodes
+    return f'XNNPACK runs {counts.num_delegated_nodes} of {count} operations'

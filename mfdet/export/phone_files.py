@@ -1,14 +1,19 @@
-"""Files for phones, of either kind, of a detector."""
+"""Files for phones, of each kind, of a detector."""
 
 import os
 import textwrap
 
 from mfdet.errors import InputError
+from mfdet.export.coreml import export_coreml
 from mfdet.export.executorch import export_executorch
 from mfdet.export.litert import export_litert
 from mfdet.export.phone_graph import build_phone_graph
 
-KINDS = {'.tflite': (export_litert, 'NHWC'), '.pte': (export_executorch, 'NCHW')}  # with the layout of the images
+KINDS = {  # with the layout of the images
+    '.tflite': (export_litert, 'NHWC'),
+    '.pte': (export_executorch, 'NCHW'),
+    '.mlpackage': (export_coreml, 'NCHW'),
+}
 
 
 def export_for_phones(model, metadata, path):
@@ -21,7 +26,7 @@ def export_for_phones(model, metadata, path):
         path: the file; it is replaced if it exists.
 
     Returns:
-        The number of operations that XNNPACK runs, and that of all.
+        A line on what was written.
 
     Raises:
         InputError: a package is missing, there is no such file for this kind of model, or it cannot be converted.

@@ -1,0 +1,140 @@
+"""Core ML packages (.mlpackage) of one image size, by coremltools, with metadata inside.
+
+Core ML runs on Apple's systems alone. What is compared with PyTorch is the program that is converted; the package
+itself has not been run.
+"""
+
+import json
+import os
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from mfdet.errors import InputError
+from mfdet.export.lowering import Lowering, lowered
+from mfdet.export.metadata import KEY
+from mfdet.export.onnx import quiet
+from mfdet.export.phone_graph import PhoneGraph, build_phone_graph
+from mfdet.suppression import suppress
+
+aten = torch.ops.aten
+
+
+def block_diagonal(matrices):
+    """Return matrices (Hi, Wi) on the diagonal of one, which is 0 elsewhere."""
+    width, place, rows = sum(matrix.shape[1] for matrix in matrices), 0, []
+    for matrix in matrices:
+        rows.append(F.pad(matrix, (place, width - place - matrix.shape[1])))
+        place += matrix.shape[1]
+    return torch.cat(rows)
+
+
+def clamped(x, low=None, high=None):
+    """Return whole numbers within bounds; the converter makes float ones of them, which are no indices."""
+    if x.is_floating_point():
+        return NotImplemented
+    for bound, nearest in ((low, torch.maximum), (high, torch.minimum)):
+        if bound is not None:
+            x = nearest(x, torch.full((1,), bound, dtype=x.dtype))
+    return x
+
+
+def quotient(x, count):
+    """Return a whole number of whole numbers, see :func:`clamped`."""
+    if x.is_floating_point():
+        return NotImplemented
+    return aten.floor_divide.default(x, count).to(torch.int32).to(torch.int64)
+
+
+class CoreMLLowering(Lowering):
+    """Runs a traced graph in the operations that coremltools converts."""
+
+    table = {
+        aten.block_diag.default: block_diagonal,
+        aten.clamp.default: clamped,
+        aten.floor_divide.default: quotient,
+        aten.__and__.Tensor: torch.logical_and,
+        aten.__or__.Tensor: torch.logical_or,
+        aten.bitwise_not.default: torch.logical_not,
+        aten.alias.default: lambda x: x,
+        aten._assert_tensor_metadata.default: lambda *args, **kwargs: None,
+    }
+
+
+class InOrder(nn.Module):
+    """The outputs of a graph as a tuple, which tracing wants."""
+
+    def __init__(self, graph):
+        super().__init__()
+        self.detector = graph  # traced modules have a "graph" of their own
+
+    def forward(self, images, sizes):
+        """Return boxes, scores and labels."""
+        outputs = self.detector(images, sizes)
+        return tuple(outputs[name] for name in PhoneGraph.outputs)
+
+
+def for_coreml(graph, size):
+    """Return the program to convert, a module from images and sizes to boxes, scores and labels, and its inputs."""
+    inputs = torch.randn(1, 3, *size), torch.tensor([size], dtype=torch.float32)
+    return InOrder(lowered(graph, *inputs, CoreMLLowering)).eval(), inputs
+
+
+def program_run(model, metadata):
+    """Return what is converted for a detector, run by PyTorch, as :meth:`mfdet.runtime.Detector.run`."""
+    graph, more = build_phone_graph(model, metadata['normalized'])
+    size = metadata['fixed_size']
+    program, _ = for_coreml(graph, size)
+
+    def run(images, sizes):
+        found = []
+        for image, own_size in zip(images, sizes, strict=True):
+            padded = np.zeros((1, 3, *size), np.float32)
+            padded[0, :, : image.shape[1], : image.shape[2]] = image
+            with torch.no_grad():
+                outputs = program(torch.from_numpy(padded), torch.from_numpy(own_size[None]).float())
+            found.append([output.numpy() for output in outputs])
+        outputs = [np.concatenate(rows) for rows in zip(*found, strict=True)]
+        return suppress(*outputs, **more['nms']) if 'nms' in more else outputs
+
+    return run
+
+
+def export_coreml(graph, metadata, path):
+    """Write a graph as one Core ML package, an ML program in float32 for iOS 17 and macOS 14 and newer.
+
+    Args:
+        graph: of :func:`mfdet.export.phone_graph.build_phone_graph`, its layout 'NCHW'.
+        metadata: dict for the package's metadata, with ``fixed_size``, [H, W].
+        path: the package, a folder that must not exist.
+
+    Returns:
+        A line on what was written.
+
+    Raises:
+        InputError: coremltools is missing.
+    """
+    try:
+        with quiet():  # on what it lacks outside of macOS
+            import coremltools
+    except ImportError as error:
+        raise InputError('exporting to Core ML needs coremltools: pip install "mfdet[coreml]"') from error
+    with quiet(), torch.no_grad():
+        program, inputs = for_coreml(graph, metadata['fixed_size'])
+        package = coremltools.convert(
+            torch.jit.trace(program, inputs, check_trace=False),
+            inputs=[
+                coremltools.TensorType(name, tensor.shape)
+                for name, tensor in zip(('images', 'sizes'), inputs, strict=True)
+            ],
+            outputs=[coremltools.TensorType(name) for name in PhoneGraph.outputs],
+            convert_to='mlprogram',
+            minimum_deployment_target=coremltools.target.iOS17,
+            compute_precision=coremltools.precision.FLOAT32,
+            skip_model_load=True,
+        )
+        package.user_defined_metadata[KEY] = json.dumps(metadata, ensure_ascii=False)
+        package.save(os.fspath(path))
+    return 'a Core ML package can be run on macOS and iOS alone: what it was converted from is compared, it was not run'
