@@ -117,8 +117,8 @@ def export(checkpoint, output, config=None, **options):
 
     Args:
         checkpoint: of the training.
-        output: file to write: ``.onnx``, ``.xml`` (OpenVINO), ``.tflite`` (LiteRT), ``.pte`` (ExecuTorch) or
-            ``.safetensors`` (weights).
+        output: file to write: ``.onnx``, ``.xml`` (OpenVINO), ``.tflite`` (LiteRT), ``.pte`` (ExecuTorch),
+            ``.mlpackage`` (Core ML) or ``.safetensors`` (weights).
         config: config of the training; None for the one in the checkpoint.
         options: of the command, with ``_`` for ``-``, such as ``precision='int8'`` or ``fixed_size=(320, 320)``.
 

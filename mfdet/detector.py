@@ -4,7 +4,7 @@ import os
 
 from mfdet.errors import InputError
 from mfdet.runtime import Detector
-from mfdet.runtime.detector import MODELS
+from mfdet.runtime.detector import MODELS, check_no_package
 
 EXPORTED = tuple(MODELS)
 CHECKPOINTS = ('.pth', '.pt', '.safetensors')
@@ -37,6 +37,7 @@ def load_detector(path, config=None, device='cpu', threads=None, precision='fp32
         from mfdet.engine.torch_detector import TorchDetector
 
         return TorchDetector(os.fspath(path), config, device, threads, precision)
+    check_no_package(path)
     if suffix not in EXPORTED:
         raise InputError(
             f'{path}: a detector ends in {", ".join(EXPORTED)} (exported) or {", ".join(CHECKPOINTS)} (checkpoint)'

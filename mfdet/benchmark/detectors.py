@@ -15,6 +15,7 @@ from mfdet.benchmark import phones, runtimes
 from mfdet.benchmark.timing import by_turns, multiply_adds_per_second
 from mfdet.complexity import count_detector
 from mfdet.engine.config import load_config
+from mfdet.errors import InputError
 from mfdet.export.graph import build_graph
 from mfdet.export.phone_graph import phone_kind
 
@@ -27,11 +28,17 @@ def build_detector(config):
     return MODELS.build(load_config(config).model).eval().requires_grad_(False)
 
 
+@functools.cache
+def noise(batch_size, *shape):
+    """Return inputs of detectors, a dict of tensors: images of noise of a shape (H, W), and their sizes."""
+    padded = [-(-side // 32) * 32 for side in shape]
+    return dict(images=torch.randn(batch_size, 3, *padded), sizes=torch.tensor([shape] * batch_size))
+
+
 def functions_of(name, model, shape, chosen, folder, threads, batch_size=1):
     """Return the functions to time for one detector: runtime to function."""
-    padded = [-(-side // 32) * 32 for side in shape]
-    inputs = dict(images=torch.randn(batch_size, 3, *padded), sizes=torch.tensor([shape] * batch_size))
-    size = padded if batch_size == 1 else None
+    inputs = noise(batch_size, *shape)
+    size = list(inputs['images'].shape[2:]) if batch_size == 1 else None
     folder = os.path.join(folder, 'single' if size else 'any')  # files for single images take no batches
     os.makedirs(folder, exist_ok=True)
     found = runtimes.functions_of(name, model, build_graph, inputs, chosen, folder, threads, size)
@@ -89,6 +96,9 @@ def measure_detectors(
     Returns:
         Rows with the keys of :data:`COLUMNS`, and notes. ``ms`` is until all streams have their batch; ratios are of
         the time for each image, to the first model's best.
+
+    Raises:
+        InputError: none of the runtimes takes a model.
     """
     torch.set_num_threads(threads)
     rate = multiply_adds_per_second(clock=clock)
@@ -99,6 +109,8 @@ def measure_detectors(
             progress(f'preparing {name}' + (f', {count} × {size} images' if (size, count) != (1, 1) else ''))
             of_one = functools.partial(functions_of, name, model, shape, chosen, folder, batch_size=size)
             found = in_streams(count, threads, of_one)
+            if not found:
+                raise InputError(f'--models {name}: none of --runtimes takes it; leave it out, or add openvino')
             functions |= {(name, runtime, size, count): function for runtime, function in found.items()}
         seconds = by_turns(functions, repeats, warmup=2, clock=clock)
     each = {key: spent / (key[2] * key[3]) for key, spent in seconds.items()}

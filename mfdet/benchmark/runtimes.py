@@ -6,7 +6,7 @@ import os
 import torch
 
 from mfdet.errors import InputError
-from mfdet.export.calibration import check_nncf
+from mfdet.export.calibration import check_ai_edge_quantizer, check_nncf
 from mfdet.export.channels_last import channels_last
 from mfdet.export.graph import ClassifierGraph
 from mfdet.export.onnx import export_onnx
@@ -118,6 +118,7 @@ def openvino(path, inputs, threads, hint='f32'):
     model = core.read_model(path)
     model.reshape({name: list(array.shape) for name, array in inputs.items()})
     options = {'INFERENCE_PRECISION_HINT': hint, 'INFERENCE_NUM_THREADS': threads, 'PERFORMANCE_HINT': 'LATENCY'}
+    options['ENABLE_CPU_PINNING'] = False  # as mfdet.runtime.Detector: several of few threads would share a core
     request = core.compile_model(model, 'CPU', options).create_infer_request()
     return lambda: request.infer(inputs)
 
@@ -157,6 +158,8 @@ def with_precisions(names, precisions):
         found += runtimes
     if any(runtime.startswith('openvino-int8') for runtime in found):
         check_nncf()
+    if 'litert-int8' in found:
+        check_ai_edge_quantizer()
     halves = [precision for precision in precisions if precision.endswith('bf16')]
     if halves and not computes_in_bfloat16():
         raise InputError(

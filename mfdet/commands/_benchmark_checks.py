@@ -14,7 +14,7 @@ def check_options(args):
         InputError: one is wrong.
     """
     check_threads(args.threads)
-    check_at_least_one(args, 'repeats', 'images', 'classes', 'batch_size')
+    check_at_least_one(args, 'repeats', 'images', 'classes', 'batch_size', 'streams')
     sides = [side for name in ('sizes', 'size', 'shape') for side in getattr(args, name, None) or [32]]
     if min(sides) < 32:
         raise InputError(f'sizes are in pixels and at least 32, got {min(sides)}')
@@ -29,12 +29,15 @@ def check_options(args):
     elif hasattr(args, 'runtimes'):
         from mfdet.benchmark.runtimes import PHONES, check_runtimes, with_precisions
 
-        args.runtimes = args.runtimes or ['eager', 'onnxruntime', 'openvino']
+        several = max(getattr(args, 'streams', [1])) > 1
+        args.runtimes = args.runtimes or [*([] if several else ['eager']), 'onnxruntime', 'openvino']
         check_runtimes(args.runtimes, args.kind == 'detectors')
-        args.runtimes = with_precisions(args.runtimes, args.precision or ['fp32'])
+        if several:
+            check_streams(args)
         single = [runtime for runtime in PHONES if runtime in args.runtimes]
         if args.kind == 'detectors' and max(args.batch_size) > 1 and single:
             raise InputError(f'--runtimes {" and ".join(single)} run single images; leave out --batch-size')
+        args.runtimes = with_precisions(args.runtimes, args.precision or ['fp32'])
     if not getattr(args, 'equal_accuracy', 0) >= 0:
         raise InputError(f'--equal-accuracy must be 0 or more points, got {args.equal_accuracy}')
     if args.kind == 'loading' and min(args.workers) < 0:
@@ -45,8 +48,6 @@ def check_options(args):
         check_training(args)
     if args.kind in ('detectors', 'train', 'gpu'):
         named_configs(args.models)
-    if args.kind == 'detectors':
-        check_streams(args)
     if getattr(args, 'clock', 'wall') == 'cpu' and args.threads > 1:
         raise InputError('--clock cpu adds up the time of all threads; it goes with --threads 1')
     if args.kind in ('latency', 'limit'):
@@ -81,17 +82,14 @@ def check_streams(args):
     """Check ``--streams``.
 
     Raises:
-        InputError: there are more than threads, or a runtime that has none.
+        InputError: they are no equal shares of the threads, or a runtime has none.
     """
-    most = max(args.streams)
-    if min(args.streams) < 1 or most > args.threads:
-        raise InputError(
-            f'--streams must be between 1 and the number of --threads, {args.threads}, got '
-            f'{" ".join(map(str, args.streams))}'
-        )
-    without = [name for name in args.runtimes if not name.startswith(('onnxruntime', 'openvino'))]
-    if most > 1 and without:
-        raise InputError(f'--streams are of onnxruntime and openvino; leave out --runtimes {" ".join(without)}')
+    for count in args.streams:
+        if args.threads % count:
+            raise InputError(f'--streams {count}: --threads {args.threads} cannot be shared out among them equally')
+    without = [name for name in args.runtimes if name not in ('onnxruntime', 'openvino')]
+    if without:
+        raise InputError(f'--streams are of onnxruntime and openvino; leave {" and ".join(without)} out of --runtimes')
 
 
 def check_training(args):

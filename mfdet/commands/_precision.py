@@ -4,7 +4,7 @@ import os
 
 from mfdet.commands._run import announced
 from mfdet.errors import InputError
-from mfdet.export.calibration import Batches, calibration_images, check_nncf
+from mfdet.export.calibration import Batches, calibration_images, check_ai_edge_quantizer, check_nncf
 
 PRECISIONS = dict(  # with the formats that have them
     fp32=('weights', 'onnx', 'openvino', 'litert', 'executorch', 'coreml'),
@@ -43,6 +43,8 @@ def check_precision(args):
     if args.precision.startswith('int8'):
         if args.format == 'openvino':
             check_nncf()
+        if args.format == 'litert':
+            check_ai_edge_quantizer(args.float_layers)
         if not args.calibration:
             raise InputError(
                 f'--precision {args.precision} needs --calibration DIR, a folder with some of the training images'
@@ -95,10 +97,9 @@ def in_lower_precision(args, config, metadata, source, path):
     if not 100 * (before - after) <= most:
         more = ''
         if args.calibration:
-            more = (
-                '. Give --calibration more images, or more typical ones, or leave a part in float, as by '
-                '--float-layers bbox_head'
-            )
+            more = '. Give --calibration more images, or more typical ones'
+            if args.format != 'litert':
+                more += ', or leave a part in float, as by --float-layers bbox_head'
         raise InputError(
             f'{args.output}: AP falls from {before:.4f} to {after:.4f} in {args.precision}, by more than --max-drop '
             f'{most} points; nothing was written{more}'

@@ -98,12 +98,13 @@ def announced(what, every=10):
         every: seconds between the times.
     """
     start, done = time.monotonic(), threading.Event()
+    screen = sys.stderr  # the block may put what others write to it elsewhere
 
     def remind():
         while not done.wait(every):
-            print(f' {time.monotonic() - start:.0f} s', end='', file=sys.stderr, flush=True)
+            print(f' {time.monotonic() - start:.0f} s', end='', file=screen, flush=True)
 
-    print(f'{what} ...', end='', file=sys.stderr, flush=True)
+    print(f'{what} ...', end='', file=screen, flush=True)
     thread = threading.Thread(target=remind, daemon=True)
     thread.start()
     try:
@@ -111,7 +112,7 @@ def announced(what, every=10):
     finally:
         done.set()
         thread.join()
-        print(file=sys.stderr)
+        print(file=screen)
 
 
 TORCH_PRECISIONS = 'fp32', 'fp16', 'bf16'  # those of mfdet.engine.precision, which imports torch

@@ -14,7 +14,7 @@ from mfdet.files import make_folder
 EXAMPLE = """examples:
   %(prog)s latency --sizes 224 512 800
   %(prog)s detectors --runtimes onnxruntime openvino --precision fp32 int8
-  %(prog)s detectors --runtimes openvino --threads 8 --batch-size 1 4 16 --streams 1 8
+  %(prog)s detectors --models small/retinanet_mf151m --shape 320 320 --threads 8 --streams 1 8 --batch-size 1 4 16
   %(prog)s train --models retinanet_mf151m peers/retinanet_r18 --size 320
   %(prog)s gpu --models e2e_mf508m peers/detr_r50 --batch-size 1 8 32
   %(prog)s eval --images 5000
@@ -91,7 +91,8 @@ def build_parser():
         nargs='+',
         default=[1],
         metavar='N',
-        help='batches at once, each on its share of --threads, for the throughput of all cores (default: 1)',
+        help='batches at once, each on its share of --threads, for the throughput of all cores; of onnxruntime and '
+        'openvino (default: 1)',
     )
     train = add('train', parents=[shared], help='training steps')
     train.add_argument('--models', nargs='+', default=DETECTORS, metavar='CONFIG', help=configs)

@@ -64,7 +64,7 @@ def build_parser():
         '--float-layers',
         nargs='+',
         metavar='NAME',
-        help='int8, int8-bf16: parts of the model to leave in float',
+        help='int8, int8-bf16: parts of the model to leave in float (not litert)',
     )
     parser.add_argument('--max-drop', type=float, metavar='P', help='int8, bf16, both: most AP points to lose (1.0)')
     parser.add_argument(

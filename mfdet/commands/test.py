@@ -10,6 +10,7 @@ from mfdet.commands.train import add_common_options, add_data_options, prepare
 from mfdet.compat import check_environment
 from mfdet.errors import InputError
 from mfdet.files import check_writable, make_folder, replacing
+from mfdet.runtime.detector import check_no_package
 
 EXAMPLE = """examples:
   %(prog)s configs/shapes/retinanet_mf26m.py work_dirs/shapes/retinanet_mf26m/epoch_5.pth \\
@@ -48,8 +49,9 @@ def backend_of(args):
     """Return what runs the model, by the ending of its file.
 
     Raises:
-        InputError: ``--backend`` says otherwise.
+        InputError: ``--backend`` says otherwise, or it is a Core ML package.
     """
+    check_no_package(args.checkpoint)
     suffixes = {suffix: name for name, suffix in BACKENDS.items()}
     backend = suffixes.get(os.path.splitext(args.checkpoint)[1].lower(), 'torch')
     if args.backend and args.backend != backend:

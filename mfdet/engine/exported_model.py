@@ -25,7 +25,8 @@ def check_fits(metadata, name):
     if fixed and resize is not None and max(resize['scale']) > min(fixed):
         raise InputError(
             f'{name}: takes images of {fixed[0]}×{fixed[1]} alone, and those of the test data would not all fit '
-            'without being shrunk, so its AP cannot be measured; export without --fixed-size for that'
+            f'without being shrunk, so its AP cannot be measured; both sides of --fixed-size must be at least '
+            f'{-(-max(resize["scale"]) // 32) * 32} for that'
         )
 
 

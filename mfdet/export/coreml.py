@@ -77,9 +77,11 @@ class InOrder(nn.Module):
 
 
 def for_coreml(graph, size):
-    """Return the program to convert, a module from images and sizes to boxes, scores and labels, and its inputs."""
+    """Return what is converted, a traced module from images and sizes to boxes, scores and labels, and its inputs."""
     inputs = torch.randn(1, 3, *size), torch.tensor([size], dtype=torch.float32)
-    return InOrder(lowered(graph, *inputs, CoreMLLowering)).eval(), inputs
+    with torch.no_grad():
+        program = InOrder(lowered(graph, *inputs, CoreMLLowering)).eval()
+        return torch.jit.trace(program, inputs, check_trace=False), inputs
 
 
 def program_run(model, metadata):
@@ -102,6 +104,16 @@ def program_run(model, metadata):
     return run
 
 
+def open_to_others(path):
+    """Give a folder and all in it the rights that new files have here; coremltools leaves them to their owner."""
+    mask = os.umask(0)
+    os.umask(mask)
+    for place, _, names in os.walk(path):
+        os.chmod(place, 0o777 & ~mask)
+        for name in names:
+            os.chmod(os.path.join(place, name), 0o666 & ~mask)
+
+
 def export_coreml(graph, metadata, path):
     """Write a graph as one Core ML package, an ML program in float32 for iOS 17 and macOS 14 and newer.
 
@@ -121,10 +133,10 @@ def export_coreml(graph, metadata, path):
             import coremltools
     except ImportError as error:
         raise InputError('exporting to Core ML needs coremltools: pip install "mfdet[coreml]"') from error
-    with quiet(), torch.no_grad():
+    with quiet():
         program, inputs = for_coreml(graph, metadata['fixed_size'])
         package = coremltools.convert(
-            torch.jit.trace(program, inputs, check_trace=False),
+            program,
             inputs=[
                 coremltools.TensorType(name, tensor.shape)
                 for name, tensor in zip(('images', 'sizes'), inputs, strict=True)
@@ -137,4 +149,5 @@ def export_coreml(graph, metadata, path):
         )
         package.user_defined_metadata[KEY] = json.dumps(metadata, ensure_ascii=False)
         package.save(os.fspath(path))
+    open_to_others(path)
     return 'a Core ML package can be run on macOS and iOS alone: what it was converted from is compared, it was not run'

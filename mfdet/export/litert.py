@@ -1,7 +1,5 @@
 """LiteRT files (.tflite) of one image size, by litert-torch, with metadata inside; INT8 by ai-edge-quantizer."""
 
-import contextlib
-import io
 import json
 import os
 import re
@@ -12,6 +10,7 @@ import torch
 
 from mfdet.checksum import stamp
 from mfdet.errors import InputError
+from mfdet.export.calibration import check_ai_edge_quantizer
 from mfdet.export.metadata import KEY, dumps
 from mfdet.export.onnx import quiet
 from mfdet.export.xnnpack import for_xnnpack
@@ -82,15 +81,19 @@ def read_content(path):
 
 
 def with_metadata(path, metadata):
-    """Write metadata into a LiteRT file that has none."""
+    """Write metadata into a LiteRT file, in place of what it has."""
     import flatbuffers
     from ai_edge_litert import schema_py_generated as schema
 
     model = read_content(path)
-    entry, buffer = schema.MetadataT(), schema.BufferT()
-    entry.name, entry.buffer, buffer.data = KEY, len(model.buffers), list(dumps(metadata).encode())
-    model.buffers.append(buffer)
-    model.metadata = [*(item for item in model.metadata or [] if item.name.decode() != KEY), entry]
+    entries = [entry for entry in model.metadata or [] if entry.name.decode() == KEY]
+    if not entries:
+        entries = [schema.MetadataT()]
+        entries[0].name, entries[0].buffer = KEY, len(model.buffers)
+        model.buffers.append(schema.BufferT())
+        model.metadata = [*(model.metadata or []), *entries]
+    # In the same buffer: of two texts in a file, the checksum would be put into the wrong one.
+    model.buffers[entries[0].buffer].data = list(dumps(metadata).encode())
     builder = flatbuffers.Builder(1 << 20)
     builder.Finish(model.Pack(builder), b'TFL3')
     with open(path, 'wb') as file:
@@ -149,23 +152,19 @@ def quantize_litert(source, path, metadata, inputs, float_layers=()):
     Raises:
         InputError: ai-edge-quantizer is missing, or there are names of layers, which a LiteRT file does not keep.
     """
-    try:
-        from ai_edge_litert import schema_py_generated as schema
-        from ai_edge_quantizer.qtyping import TFLOperationName
-        from ai_edge_quantizer.quantizer import Quantizer
-    except ImportError as error:
-        raise InputError(f'--precision int8 with LiteRT needs {error.name}: pip install "mfdet[litert]"') from error
-    if float_layers:
-        raise InputError('--float-layers: a LiteRT file does not keep the names of layers; leave it out')
+    check_ai_edge_quantizer(float_layers)
+    from ai_edge_litert import schema_py_generated as schema
+    from ai_edge_quantizer.qtyping import TFLOperationName
+    from ai_edge_quantizer.quantizer import Quantizer
+
     with quiet():
         quantizer = Quantizer(os.fspath(source))
         names = quantized_operations(source)
         for name in names:
             quantizer.add_static_config(f'^{re.escape(name)};?$', TFLOperationName.CONV_2D, 8, 8)
         quantizer.add_weight_only_config('.*', TFLOperationName.FULLY_CONNECTED, 8)
-        with contextlib.redirect_stderr(io.StringIO()):  # bars of some hundred lines
-            ranges = quantizer.calibrate({'serving_default': Signatures(inputs)}, num_threads=1)
-            written = quantizer.quantize(ranges, enable_progress_report=False)
+        ranges = quantizer.calibrate({'serving_default': Signatures(inputs)}, num_threads=1)
+        written = quantizer.quantize(ranges, enable_progress_report=False)
     Path(path).write_bytes(written.quantized_model)
     with_metadata(path, json.loads(litert_metadata(schema.Model.GetRootAs(Path(source).read_bytes(), 0))) | metadata)
     return len(names)

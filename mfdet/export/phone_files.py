@@ -23,7 +23,7 @@ def export_for_phones(model, metadata, path):
         model: the detector; it is left as it is.
         metadata: of :func:`mfdet.export.metadata.describe`, with ``fixed_size``; the layout of the images and what
             non-maximum suppression the runtime has to do are added to it in the file.
-        path: the file; it is replaced if it exists.
+        path: the file; it is replaced if it exists, save a Core ML package, which must not.
 
     Returns:
         A line on what was written.

@@ -240,6 +240,7 @@ class _OpenVinoModel:
         options = {'PERFORMANCE_HINT': 'LATENCY', 'INFERENCE_PRECISION_HINT': precision}
         if threads is not None:
             options['INFERENCE_NUM_THREADS'] = int(threads)
+            options['ENABLE_CPU_PINNING'] = False  # several detectors of few threads each would share the first cores
         self.compiled = core.compile_model(model, 'CPU', options)
 
     def run(self, images, sizes):
@@ -261,8 +262,19 @@ def check_threads(threads):
 MODELS = {'.onnx': _OnnxModel, '.xml': _OpenVinoModel, '.tflite': LiteRtModel, '.pte': ExecuTorchModel}
 
 
+def check_no_package(path):
+    """Check that a model is no Core ML package.
+
+    Raises:
+        InputError: it is one.
+    """
+    if os.path.splitext(path)[1].lower() == '.mlpackage':
+        raise InputError(f'{path}: a Core ML package runs on macOS and iOS alone; export the detector to ONNX as well')
+
+
 def _load_model(path, threads):
     """Load a model with the backend that its suffix asks for."""
+    check_no_package(path)
     model = MODELS.get(os.path.splitext(path)[1].lower())
     if model is None:
         raise InputError(f'{path}: an exported detector ends in {", ".join(MODELS)}')

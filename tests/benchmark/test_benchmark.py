@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from mfdet.benchmark import runtimes
 from mfdet.benchmark.detectors import in_streams
 from mfdet.benchmark.evaluation import generate
 from mfdet.benchmark.loading import readers, write_folder
@@ -16,6 +17,7 @@ from mfdet.benchmark.runtimes import with_precisions
 from mfdet.benchmark.timing import by_turns, markdown
 from mfdet.commands import benchmark
 from mfdet.errors import InputError
+from mfdet.runtime.openvino_core import openvino_core
 
 
 def run(folder, *args):
@@ -144,7 +146,7 @@ def test_streams_run_at_once_with_a_share_of_the_threads_each():
         shares.append(threads)
         return dict(runtime=together.wait)
 
-    in_streams(3, 7, functions_of_one)['runtime']()  # one after the other, the first would wait for ever
+    in_streams(3, 6, functions_of_one)['runtime']()  # one after the other, the first would wait for ever
     assert shares == [2, 2, 2]
 
 
@@ -231,8 +233,12 @@ def test_readers_give_images_alike(tmp_path):
         (['latency', '--runtimes', 'litert'], "--runtimes: there is no 'litert'"),
         (['detectors', '--runtimes', 'litert', '--batch-size', '2'], 'run single images; leave out --batch-size'),
         (['detectors', '--batch-size', '1', '0'], '--batch-size must be at least 1, got 0'),
-        (['detectors', '--streams', '1', '2'], '--streams must be between 1 and the number of --threads, 1, got 1 2'),
-        (['detectors', '--streams', '0'], '--streams must be between 1 and'),
+        (['detectors', '--streams', '1', '2'], '--streams 2: --threads 1 cannot be shared out among them equally'),
+        (['detectors', '--streams', '0'], '--streams must be at least 1, got 0'),
+        (
+            ['detectors', '--threads', '2', '--streams', '2', '--runtimes', 'eager', 'openvino', 'litert'],
+            '--streams are of onnxruntime and openvino; leave eager and litert out of --runtimes',
+        ),
         (['train', '--models', 'nowhere.py'], 'nowhere.py: no such config file'),
         (['detectors', '--models', 'cpu/detr_r50', 'peers/detr_r50'], 'two files are called alike in cpu/detr_r50'),
         (['gpu', '--runtimes', 'openvino'], "there is no 'openvino', choose of eager, channels-last, cuda-graph"),
@@ -260,3 +266,33 @@ def test_readers_give_images_alike(tmp_path):
 def test_mistakes_end_with_one_sentence_and_2(options, says, capsys):
     assert benchmark.main(options) == 2
     assert says in capsys.readouterr().err
+
+
+def test_openvino_holds_no_core_for_itself(tmp_path, monkeypatch):
+    """Of several of one thread, each would be put on the first core."""
+    onnx = pytest.importorskip('onnx')
+    pytest.importorskip('openvino')
+    x, y = (onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, 4]) for name in 'xy')
+    graph = onnx.helper.make_graph([onnx.helper.make_node('Relu', ['x'], ['y'])], 'g', [x], [y])
+    opset = onnx.helper.make_opsetid('', 17)
+    onnx.save(onnx.helper.make_model(graph, ir_version=8, opset_imports=[opset]), tmp_path / 'm.onnx')
+    core, compiled = openvino_core(), []
+
+    class Recorder:
+        read_model = staticmethod(core.read_model)
+
+        @staticmethod
+        def compile_model(*args):
+            compiled.append(core.compile_model(*args))
+            return compiled[-1]
+
+    monkeypatch.setattr('mfdet.benchmark.runtimes.openvino_core', Recorder)
+    inputs = dict(x=np.ones((1, 4), np.float32))
+    assert runtimes.openvino(str(tmp_path / 'm.onnx'), inputs, 1)()[0].sum() == 4
+    assert not compiled[0].get_property('ENABLE_CPU_PINNING')
+
+
+def test_a_model_that_no_runtime_takes(tmp_path, capsys):
+    options = ['--models', 'cpu/detr_r50', '--runtimes', 'litert', '--shape', '64', '64']
+    assert benchmark.main(['detectors', *options, '--out', str(tmp_path)]) == 2
+    assert '--models detr_r50: none of --runtimes takes it' in capsys.readouterr().err

@@ -1,13 +1,20 @@
 """LiteRT files, from checkpoint to detections; `make phones` runs these in their own environment."""
 
+import shutil
+
 import pytest
 
-from mfdet.errors import InputError
+from mfdet.benchmark.runtimes import with_precisions
+from mfdet.commands import export
 from mfdet.export.calibration import Batches, calibration_images
 from mfdet.runtime import Detector, read_image
 from tests.helpers import phones
 
 pytest.importorskip('litert_torch', reason='needs requirements-phones.txt: make phones')
+
+
+def without_checksum(detector):
+    return {key: value for key, value in detector.metadata.items() if key != 'checksum'}
 
 
 @pytest.fixture(scope='module')
@@ -56,9 +63,32 @@ def test_int8_is_of_the_convolutions_of_maps_alone(path, data, tmp_path):
     assert all(shape == [1, 1] for kind, shape in convolutions if kind != eight)
     assert all(schema.TensorType.INT8 not in kind for kind, _ in types.get(kinds.BATCH_MATMUL, []))
     assert target.stat().st_size < 0.6 * path.stat().st_size
+    content = target.read_bytes()
+    assert content.count(b'mfdet-crc32:') == 1  # what the checksum is put into is what is read
+    assert b'mfdet-crc32:00000000' not in content
     quantized = Detector(target)
-    assert quantized.metadata == dict(source.metadata, precision='int8')
+    assert without_checksum(quantized) == dict(without_checksum(source), precision='int8')
     picture = read_image(images[0])
     assert quantized(picture).scores[0] == pytest.approx(source(picture).scores[0], abs=0.1)
-    with pytest.raises(InputError, match='--float-layers: a LiteRT file does not keep the names of layers'):
-        quantize_litert(path, target, own, Batches(images, own), ['neck'])
+
+
+def test_int8_by_the_command(path, trained, data, tmp_path, monkeypatch, capsys):
+    _, config, checkpoint = trained
+    monkeypatch.setattr('mfdet.export.phone_files.export_for_phones', lambda *args: shutil.copy(path, args[2]))
+    monkeypatch.setattr('mfdet.benchmark.quantized.score', lambda path, config: 0.5)
+    args = [config, checkpoint, '--format', 'litert', '--fixed-size', 128, 128, '--output', tmp_path / 'int8.tflite']
+    args += ['--precision', 'int8', '--calibration', data[1] / 'images', '--force', *data]
+    if not Detector(path).metadata['normalized']:
+        args.append('--preprocess')
+    assert export.main([str(arg) for arg in args]) == 0
+    assert 'convolutions in INT8, calibrated on' in capsys.readouterr().out
+    assert [item.name for item in tmp_path.iterdir()] == ['int8.tflite']
+    assert Detector(tmp_path / 'int8.tflite').metadata['precision'] == 'int8'
+    assert export.main([*map(str, args), '--float-layers', 'neck']) == 2
+    error = capsys.readouterr().err
+    assert '--float-layers: a LiteRT file does not keep the names of layers' in error
+    assert 'loading' not in error  # said at once
+
+
+def test_int8_is_timed(tmp_path):
+    assert with_precisions(['litert', 'openvino'], ['fp32', 'int8'])[-2:] == ['litert', 'litert-int8']
