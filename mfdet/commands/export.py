@@ -59,17 +59,15 @@ def build_parser():
         help='for single images of this size alone, in pixels, others being fitted in; faster, and a must for phones',
     )
     parser.add_argument('--backbone-only', action='store_true', help="weights: the backbone's alone")
-    parser.add_argument('--calibration', metavar='DIR', help='int8, int8-bf16: folder with some of the training images')
+    parser.add_argument('--calibration', metavar='DIR', help='int8, int8-bf16: some of the training images')
     parser.add_argument(
         '--float-layers',
         nargs='+',
         metavar='NAME',
-        help='int8, int8-bf16: parts of the model to leave in float (not litert)',
+        help='int8, int8-bf16: parts to leave in float (not litert)',
     )
     parser.add_argument('--max-drop', type=float, metavar='P', help='int8, bf16, both: most AP points to lose (1.0)')
-    parser.add_argument(
-        '--force', action='store_true', help='int8, bf16, both: keep the file even if it is no faster here'
-    )
+    parser.add_argument('--force', action='store_true', help='int8, bf16, both: keep a file that is no faster')
     add_data_options(parser, ('val',))
     add_config_options(parser, 'those of the training')
     return parser

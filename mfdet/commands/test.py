@@ -10,7 +10,6 @@ from mfdet.commands.train import add_common_options, add_data_options, prepare
 from mfdet.compat import check_environment
 from mfdet.errors import InputError
 from mfdet.files import check_writable, make_folder, replacing
-from mfdet.runtime.detector import check_no_package
 
 EXAMPLE = """examples:
   %(prog)s configs/shapes/retinanet_mf26m.py work_dirs/shapes/retinanet_mf26m/epoch_5.pth \\
@@ -51,6 +50,8 @@ def backend_of(args):
     Raises:
         InputError: ``--backend`` says otherwise, or it is a Core ML package.
     """
+    from mfdet.runtime.detector import check_no_package
+
     check_no_package(args.checkpoint)
     suffixes = {suffix: name for name, suffix in BACKENDS.items()}
     backend = suffixes.get(os.path.splitext(args.checkpoint)[1].lower(), 'torch')
