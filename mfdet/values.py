@@ -22,3 +22,8 @@ def is_count(value, most=math.inf):
 def listed(names, most=10):
     """Join names for a sentence, at most a few of them."""
     return ', '.join(map(str, names[:most])) + (f' and {len(names) - most} more' if len(names) > most else '')
+
+
+def rounded_up(number, step=32):
+    """Return the smallest multiple of ``step`` that is no less than a whole number, or than each of an array."""
+    return -(-number // step) * step

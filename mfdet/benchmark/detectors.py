@@ -18,6 +18,7 @@ from mfdet.engine.config import load_config
 from mfdet.errors import InputError
 from mfdet.export.graph import build_graph
 from mfdet.export.phone_graph import phone_kind
+from mfdet.values import rounded_up
 
 COLUMNS = ('model', 'runtime', 'batch', 'streams', 'ms', 'images/s', 'ratio', 'of the limit')
 
@@ -31,7 +32,7 @@ def build_detector(config):
 @functools.cache
 def noise(batch_size, *shape):
     """Return inputs of detectors, a dict of tensors: images of noise of a shape (H, W), and their sizes."""
-    padded = [-(-side // 32) * 32 for side in shape]
+    padded = [rounded_up(side) for side in shape]
     return dict(images=torch.randn(batch_size, 3, *padded), sizes=torch.tensor([shape] * batch_size))
 
 

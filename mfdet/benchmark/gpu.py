@@ -11,6 +11,7 @@ from mfdet.engine.precision import autocast, store_weights
 from mfdet.errors import InputError
 from mfdet.export.graph import build_graph
 from mfdet.models import Classifier
+from mfdet.values import rounded_up
 
 RUNTIMES = ('eager', 'channels-last', 'cuda-graph', 'cuda-graph-channels-last', 'compile')
 COLUMNS = ('model', 'precision', 'batch', 'runtime', 'ms', 'images/s', 'ratio', 'kernels', 'busy', 'memory GB')
@@ -89,7 +90,7 @@ def measure_gpu(configs, shape, runtimes, precisions, batch_sizes, threads, repe
     for name, model in models.items():
         if isinstance(model, Classifier):
             raise InputError(f'--models {name}: is a classifier; "gpu" times detectors')
-    padded = [-(-side // 32) * 32 for side in shape]
+    padded = [rounded_up(side) for side in shape]
     rows, notes = [], []
     for precision, batch, runtime in ((p, b, r) for p in precisions for b in batch_sizes for r in runtimes):
         images = torch.randn(batch, 3, *padded, device='cuda')

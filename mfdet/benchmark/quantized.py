@@ -10,6 +10,7 @@ from mmengine.runner import Runner
 from mfdet.benchmark.timing import by_turns
 from mfdet.engine.exported_model import exported_model
 from mfdet.runtime import Detector
+from mfdet.values import rounded_up
 
 
 def score(path, config):
@@ -32,7 +33,7 @@ def score(path, config):
 def speed_ratio(first, second, metadata, repeats=15):
     """Return the median time of ``first`` over that of ``second``, run by turns on one thread at the test size."""
     resize = metadata['resize'] or dict(scale=[96, 96])
-    size = metadata.get('fixed_size') or [-(-side // 32) * 32 for side in sorted(resize['scale'])]
+    size = metadata.get('fixed_size') or [rounded_up(side) for side in sorted(resize['scale'])]
     images, sizes = np.zeros((1, 3, *size), np.float32), np.array([size])
     detectors = {path: Detector(path, threads=1) for path in (first, second)}
     times = by_turns({path: functools.partial(d.run, images, sizes) for path, d in detectors.items()}, repeats)

@@ -44,7 +44,9 @@ def check_precision(args):
         if args.format == 'openvino':
             check_nncf()
         if args.format == 'litert':
-            check_ai_edge_quantizer(args.float_layers)
+            check_ai_edge_quantizer()
+            if args.float_layers:
+                raise InputError('--float-layers: a LiteRT file does not keep the names of layers; leave it out')
         if not args.calibration:
             raise InputError(
                 f'--precision {args.precision} needs --calibration DIR, a folder with some of the training images'
@@ -71,7 +73,8 @@ def write_lower(args, metadata, source, path):
     paths = calibration_images(args.calibration)
     with announced('calibrating and quantising to INT8'):
         quantize = dict(onnx=quantize_onnx, openvino=quantize_openvino, litert=quantize_litert)[args.format]
-        count = quantize(source, path, written, Batches(paths, metadata), args.float_layers or ())
+        named = dict(float_layers=args.float_layers) if args.float_layers else {}  # LiteRT's layers have no names
+        count = quantize(source, path, written, Batches(paths, metadata), **named)
     rest = f', the rest in {bfloat16}' if args.precision == 'int8-bf16' else ''
     return f'{count} convolutions in INT8{rest}, calibrated on {len(paths)} images'
 

@@ -125,25 +125,17 @@ def write_graph(args, model, metadata, stem):
 
 
 def write_phone_graph(args, model, metadata, stem):
-    """Write a model as ``stem.tflite``, ``stem.pte`` or ``stem.mlpackage``; return the path."""
+    """Write a model as ``stem.tflite``, ``stem.pte`` or ``stem.mlpackage``; return the path and what runs it.
+
+    The latter is None for what :class:`mfdet.runtime.Detector` runs.
+    """
     from mfdet.export.phone_files import export_for_phones
 
     path = stem + SUFFIXES[args.format]
     with announced('converting the model, for a few minutes'):
-        line = export_for_phones(model, metadata, path)
+        line, run = export_for_phones(model, metadata, path)
     print(line, file=sys.stderr)
-    return path
-
-
-def run_of(args, model, metadata, path):
-    """Return the function to compare with PyTorch, as :meth:`mfdet.runtime.Detector.run`."""
-    from mfdet.runtime import Detector
-
-    if args.format == 'coreml':  # it runs on macOS alone
-        from mfdet.export.coreml import program_run
-
-        return program_run(model, metadata)
-    return Detector(path).run
+    return path, run
 
 
 def export_detector(args, model, config, classes, folder):
@@ -151,6 +143,7 @@ def export_detector(args, model, config, classes, folder):
     from mfdet.engine.exported_model import check_fits
     from mfdet.export.metadata import describe
     from mfdet.export.verify import verify
+    from mfdet.runtime import Detector
 
     metadata = describe(model, config, classes, not args.preprocess, args.fixed_size)
     if args.precision in MEASURED:
@@ -160,10 +153,13 @@ def export_detector(args, model, config, classes, folder):
         tolerances = dict(box_tolerance=1.0, score_tolerance=0.02)
 
     def write_and_verify(stem):
-        write = write_phone_graph if args.format in PHONES else write_graph
-        path = write(args, model, metadata, os.path.join(folder, stem))
+        stem, run = os.path.join(folder, stem), None
+        if args.format in PHONES:
+            path, run = write_phone_graph(args, model, metadata, stem)
+        else:
+            path = write_graph(args, model, metadata, stem)
         with announced(COMPARING):
-            return path, verify(model, run_of(args, model, metadata, path), metadata, args.output, **tolerances)
+            return path, verify(model, run or Detector(path).run, metadata, args.output, **tolerances)
 
     path, (box_error, score_error, compared) = write_and_verify('model')
     if not compared:  # nothing scored above the threshold: compare without one, then keep the file with it

@@ -8,6 +8,7 @@ from mmengine.structures import InstanceData
 
 from mfdet.errors import InputError
 from mfdet.runtime import Detector
+from mfdet.values import rounded_up
 
 
 def check_fits(metadata, name):
@@ -25,8 +26,8 @@ def check_fits(metadata, name):
     if fixed and resize is not None and max(resize['scale']) > min(fixed):
         raise InputError(
             f'{name}: takes images of {fixed[0]}×{fixed[1]} alone, and those of the test data would not all fit '
-            f'without being shrunk, so its AP cannot be measured; both sides of --fixed-size must be at least '
-            f'{-(-max(resize["scale"]) // 32) * 32} for that'
+            'without being shrunk, so its AP cannot be measured; both sides of --fixed-size must be at least '
+            f'{rounded_up(max(resize["scale"]))} for that'
         )
 
 

@@ -21,16 +21,14 @@ def check_nncf():
         raise InputError('--precision int8 with OpenVINO needs nncf: pip install "mfdet[int8]"')
 
 
-def check_ai_edge_quantizer(float_layers=()):
-    """Check that what quantises for LiteRT is installed, and that nobody asks it to leave out layers by their names.
+def check_ai_edge_quantizer():
+    """Check that what quantises for LiteRT is installed.
 
     Raises:
-        InputError: it is not, or somebody does: a LiteRT file does not keep the names.
+        InputError: it is not.
     """
     if importlib.util.find_spec('ai_edge_quantizer') is None:
         raise InputError('--precision int8 with LiteRT needs ai-edge-quantizer: pip install "mfdet[litert]"')
-    if float_layers:
-        raise InputError('--float-layers: a LiteRT file does not keep the names of layers; leave it out')
 
 
 def calibration_images(folder, limit=128):

@@ -7,7 +7,6 @@ itself has not been run.
 import json
 import os
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -16,7 +15,8 @@ from mfdet.errors import InputError
 from mfdet.export.lowering import Lowering, lowered
 from mfdet.export.metadata import KEY
 from mfdet.export.onnx import quiet
-from mfdet.export.phone_graph import PhoneGraph, build_phone_graph
+from mfdet.export.phone_graph import PhoneGraph
+from mfdet.runtime.names import INPUTS
 from mfdet.suppression import suppress
 
 aten = torch.ops.aten
@@ -84,22 +84,15 @@ def for_coreml(graph, size):
         return torch.jit.trace(program, inputs, check_trace=False), inputs
 
 
-def program_run(model, metadata):
-    """Return what is converted for a detector, run by PyTorch, as :meth:`mfdet.runtime.Detector.run`."""
-    graph, more = build_phone_graph(model, metadata['normalized'])
-    size = metadata['fixed_size']
-    program, _ = for_coreml(graph, size)
+def run_by_torch(program, metadata):
+    """Return a function that runs what is converted, as :meth:`mfdet.runtime.Detector.run`, on images of its size."""
 
     def run(images, sizes):
-        found = []
-        for image, own_size in zip(images, sizes, strict=True):
-            padded = np.zeros((1, 3, *size), np.float32)
-            padded[0, :, : image.shape[1], : image.shape[2]] = image
-            with torch.no_grad():
-                outputs = program(torch.from_numpy(padded), torch.from_numpy(own_size[None]).float())
-            found.append([output.numpy() for output in outputs])
-        outputs = [np.concatenate(rows) for rows in zip(*found, strict=True)]
-        return suppress(*outputs, **more['nms']) if 'nms' in more else outputs
+        batches = zip(torch.from_numpy(images).split(1), torch.from_numpy(sizes).float().split(1), strict=True)
+        with torch.no_grad():
+            found = [program(*batch) for batch in batches]
+        outputs = [torch.cat(rows).numpy() for rows in zip(*found, strict=True)]
+        return suppress(*outputs, **metadata['nms']) if 'nms' in metadata else outputs
 
     return run
 
@@ -123,7 +116,7 @@ def export_coreml(graph, metadata, path):
         path: the package, a folder that must not exist.
 
     Returns:
-        A line on what was written.
+        A line on what was written, and what was converted as a function, see :func:`run_by_torch`.
 
     Raises:
         InputError: coremltools is missing.
@@ -137,10 +130,7 @@ def export_coreml(graph, metadata, path):
         program, inputs = for_coreml(graph, metadata['fixed_size'])
         package = coremltools.convert(
             program,
-            inputs=[
-                coremltools.TensorType(name, tensor.shape)
-                for name, tensor in zip(('images', 'sizes'), inputs, strict=True)
-            ],
+            inputs=[coremltools.TensorType(name, tensor.shape) for name, tensor in zip(INPUTS, inputs, strict=True)],
             outputs=[coremltools.TensorType(name) for name in PhoneGraph.outputs],
             convert_to='mlprogram',
             minimum_deployment_target=coremltools.target.iOS17,
@@ -150,4 +140,5 @@ def export_coreml(graph, metadata, path):
         package.user_defined_metadata[KEY] = json.dumps(metadata, ensure_ascii=False)
         package.save(os.fspath(path))
     open_to_others(path)
-    return 'a Core ML package can be run on macOS and iOS alone: what it was converted from is compared, it was not run'
+    line = 'a Core ML package can be run on macOS and iOS alone: what it was converted from is compared, it was not run'
+    return line, run_by_torch(program, metadata)

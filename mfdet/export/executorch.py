@@ -20,7 +20,7 @@ def export_executorch(graph, metadata, path):
         path: the file; it is replaced if it exists.
 
     Returns:
-        A line on the share of its operations that XNNPACK runs.
+        A line on the share of its operations that XNNPACK runs, and None.
 
     Raises:
         InputError: executorch is missing.
@@ -52,4 +52,4 @@ def export_executorch(graph, metadata, path):
         program.write_to_file(file)
     stamp(path)
     count = counts.num_delegated_nodes + counts.num_non_delegated_nodes
-    return f'XNNPACK runs {counts.num_delegated_nodes} of {count} operations'
+    return f'XNNPACK runs {counts.num_delegated_nodes} of {count} operations', None

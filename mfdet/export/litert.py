@@ -26,7 +26,7 @@ def export_litert(graph, metadata, path):
         path: the file; it is replaced if it exists.
 
     Returns:
-        A line on the share of its operations that XNNPACK runs.
+        A line on the share of its operations that XNNPACK runs, and None.
 
     Raises:
         InputError: litert-torch is missing.
@@ -43,7 +43,7 @@ def export_litert(graph, metadata, path):
         litert_torch.convert(program, sample_kwargs=inputs, strict_export=False).export(os.fspath(path))
     with_metadata(path, metadata)
     most, count = delegated(path)
-    return f'XNNPACK runs {most} of {count} operations'
+    return f'XNNPACK runs {most} of {count} operations', None
 
 
 def delegated(path):
@@ -136,7 +136,7 @@ class Signatures:
             )
 
 
-def quantize_litert(source, path, metadata, inputs, float_layers=()):
+def quantize_litert(source, path, metadata, inputs):
     """Write a LiteRT detector in INT8: its convolutions compute so, linear layers' weights are stored so.
 
     Args:
@@ -144,15 +144,14 @@ def quantize_litert(source, path, metadata, inputs, float_layers=()):
         path: the file to write.
         metadata: of the file to write; what the float file says of its layout and suppression is kept.
         inputs: sequence of dicts of name to array, prepared images to measure the ranges of activations on.
-        float_layers: must be empty.
 
     Returns:
         The number of convolutions in INT8.
 
     Raises:
-        InputError: ai-edge-quantizer is missing, or there are names of layers, which a LiteRT file does not keep.
+        InputError: ai-edge-quantizer is missing.
     """
-    check_ai_edge_quantizer(float_layers)
+    check_ai_edge_quantizer()
     from ai_edge_litert import schema_py_generated as schema
     from ai_edge_quantizer.qtyping import TFLOperationName
     from ai_edge_quantizer.quantizer import Quantizer

@@ -26,7 +26,8 @@ def export_for_phones(model, metadata, path):
         path: the file; it is replaced if it exists, save a Core ML package, which must not.
 
     Returns:
-        A line on what was written.
+        A line on what was written, and a function as :meth:`mfdet.runtime.Detector.run` to compare with PyTorch in
+        place of the file, None if the runtime runs that.
 
     Raises:
         InputError: a package is missing, there is no such file for this kind of model, or it cannot be converted.

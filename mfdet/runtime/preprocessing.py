@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from mfdet.errors import InputError
-from mfdet.values import is_count
+from mfdet.values import is_count, rounded_up
 
 MAX_FLOAT32 = float(np.finfo(np.float32).max)
 MAX_SIDE = 8192  # pixels; the most that the exporter lets a graph take
@@ -116,7 +116,7 @@ def collate(images, metadata):
     arrays, factors = zip(*(prepare(image, metadata) for image in images), strict=True)
     sizes = np.array([array.shape[1:] for array in arrays], np.int64)
     divisor = metadata['pad_divisor']
-    height, width = metadata.get('fixed_size') or -(-sizes.max(axis=0) // divisor) * divisor
+    height, width = metadata.get('fixed_size') or rounded_up(sizes.max(axis=0), divisor)
     batch = np.zeros((len(arrays), 3, height, width), np.float32)
     for slot, array in zip(batch, arrays, strict=True):
         slot[:, : array.shape[1], : array.shape[2]] = array

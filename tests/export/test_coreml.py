@@ -14,8 +14,8 @@ from mfdet.export.coreml import (
     clamped,
     export_coreml,
     for_coreml,
-    program_run,
     quotient,
+    run_by_torch,
 )
 from mfdet.export.phone_graph import PhoneGraph, build_phone_graph
 from mfdet.export.verify import verify
@@ -58,7 +58,10 @@ def test_whole_numbers_stay_whole():
 def test_what_is_converted_finds_what_pytorch_finds(trained):
     model, *_ = trained
     metadata = dict(normalized=True, fixed_size=[128, 160], resize=None, pad_divisor=32, **COLOURS)
-    box_error, score_error, compared = verify(model, program_run(model, metadata), metadata, 'program')
+    graph, more = build_phone_graph(model, metadata['normalized'])
+    program, _ = for_coreml(graph, metadata['fixed_size'])
+    run = run_by_torch(program, metadata | more)
+    box_error, score_error, compared = verify(model, run, metadata, 'program')
     assert compared > 20
     assert box_error < 1e-2
     assert score_error < 1e-4

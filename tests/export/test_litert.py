@@ -74,7 +74,7 @@ def test_int8_is_of_the_convolutions_of_maps_alone(path, data, tmp_path):
 
 def test_int8_by_the_command(path, trained, data, tmp_path, monkeypatch, capsys):
     _, config, checkpoint = trained
-    monkeypatch.setattr('mfdet.export.phone_files.export_for_phones', lambda *args: shutil.copy(path, args[2]))
+    monkeypatch.setattr('mfdet.export.phone_files.export_for_phones', lambda *args: (shutil.copy(path, args[2]), None))
     monkeypatch.setattr('mfdet.benchmark.quantized.score', lambda path, config: 0.5)
     args = [config, checkpoint, '--format', 'litert', '--fixed-size', 128, 128, '--output', tmp_path / 'int8.tflite']
     args += ['--precision', 'int8', '--calibration', data[1] / 'images', '--force', *data]
