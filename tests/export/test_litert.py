@@ -3,10 +3,13 @@
 import shutil
 
 import pytest
+import torch
+from torch import nn
 
 from mfdet.benchmark.runtimes import with_precisions
 from mfdet.commands import export
 from mfdet.export.calibration import Batches, calibration_images
+from mfdet.export.xnnpack import for_xnnpack
 from mfdet.runtime import Detector, read_image
 from tests.helpers import phones
 
@@ -70,6 +73,32 @@ def test_int8_is_of_the_convolutions_of_maps_alone(path, data, tmp_path):
     assert without_checksum(quantized) == dict(without_checksum(source), precision='int8')
     picture = read_image(images[0])
     assert quantized(picture).scores[0] == pytest.approx(source(picture).scores[0], abs=0.1)
+
+
+class Normed(nn.Module):
+    """Convolutions with group norms, as in the head of RetinaNet, with the inputs of a detector."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Conv2d(3, 16, 3), nn.GroupNorm(8, 16), nn.Conv2d(16, 16, 3), nn.GroupNorm(8, 16))
+
+    def forward(self, images, sizes):
+        return dict(map=self.layers(images.permute(0, 3, 1, 2)))
+
+
+def test_means_of_group_norms_are_not_in_int8(tmp_path):
+    import litert_torch
+    from ai_edge_litert import schema_py_generated as schema
+
+    from mfdet.export.litert import quantized_operations, read_content
+
+    inputs, path = dict(images=torch.randn(1, 24, 32, 3), sizes=torch.tensor([[24.0, 32.0]])), tmp_path / 'm.tflite'
+    program = for_xnnpack(Normed().eval().requires_grad_(False), **inputs)
+    litert_torch.convert(program, sample_kwargs=inputs, strict_export=False).export(str(path))
+    model = read_content(path)
+    kinds = [model.operatorCodes[operation.opcodeIndex].builtinCode for operation in model.subgraphs[0].operators]
+    assert kinds.count(schema.BuiltinOperator.CONV_2D) > 2
+    assert len(quantized_operations(path)) == 2
 
 
 def test_int8_by_the_command(path, trained, data, tmp_path, monkeypatch, capsys):
