@@ -5,8 +5,7 @@ import json
 import os
 
 from mfdet.benchmark.runtimes import PHONES
-from mfdet.export.litert import quantize_litert
-from mfdet.export.phone_files import export_for_phones
+from mfdet.export.phone_files import export_for_phones, quantize_for_phones
 from mfdet.runtime.detector import MODELS
 from mfdet.suppression import suppress
 
@@ -26,9 +25,9 @@ def function_of(runtime, name, model, inputs, folder, threads):
     metadata = dict(version='0', normalized=True, fixed_size=inputs['images'].shape[2:])
     if not os.path.exists(path):
         export_for_phones(model, metadata, path)
-    if runtime == 'litert-int8':
+    if runtime.endswith('-int8'):
         source, path = path, os.path.join(folder, f'{name}-int8{suffix}')
-        quantize_litert(source, path, metadata, [inputs])  # ranges of noise, as the weights are: for timing alone
+        quantize_for_phones(model, source, path, metadata, [inputs])  # the ranges of noise, for timing alone
     kind = MODELS[suffix]
     loaded = kind(importlib.import_module(kind.module), path, threads)
     nms = json.loads(loaded.metadata).get('nms')

@@ -26,7 +26,12 @@ RUNTIMES = (
     'openvino-bf16',
     'openvino-int8-bf16',
 )
-PHONES = {'litert': '.tflite', 'litert-int8': '.tflite', 'executorch': '.pte'}  # for detectors, with their files' ends
+PHONES = {  # for detectors, with their files' ends
+    'litert': '.tflite',
+    'litert-int8': '.tflite',
+    'executorch': '.pte',
+    'executorch-int8': '.pte',
+}
 
 
 class LastMap(ClassifierGraph):

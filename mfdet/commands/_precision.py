@@ -1,5 +1,6 @@
 """Export in bfloat16 and INT8: a file is kept if it holds the AP and is faster than in float32, both measured here."""
 
+import functools
 import os
 
 from mfdet.commands._run import announced
@@ -10,7 +11,7 @@ PRECISIONS = dict(  # with the formats that have them
     fp32=('weights', 'onnx', 'openvino', 'litert', 'executorch', 'coreml'),
     fp16=('weights', 'openvino'),
     bf16=('openvino',),
-    int8=('onnx', 'openvino', 'litert'),
+    int8=('onnx', 'openvino', 'litert', 'executorch'),
     **{'int8-bf16': ('openvino',)},  # convolutions in INT8, the rest in bfloat16
 )
 MEASURED = ('bf16', 'int8', 'int8-bf16')
@@ -57,10 +58,10 @@ def check_precision(args):
             raise InputError(f'--{option.replace("_", "-")} goes with --precision int8 or int8-bf16')
 
 
-def write_lower(args, metadata, source, path):
-    """Write a verified file in the precision asked for; return a line on it."""
-    from mfdet.export.litert import quantize_litert
+def write_lower(args, model, metadata, source, path):
+    """Write a verified file of a model in the precision asked for; return a line on it."""
     from mfdet.export.openvino import computes_in_bfloat16, for_bfloat16, quantize_openvino
+    from mfdet.export.phone_files import quantize_for_phones
     from mfdet.export.quantize import quantize_onnx
 
     written = dict(metadata, precision=args.precision)
@@ -72,15 +73,15 @@ def write_lower(args, metadata, source, path):
         return f'all in {bfloat16}'
     paths = calibration_images(args.calibration)
     with announced('calibrating and quantising to INT8'):
-        quantize = dict(onnx=quantize_onnx, openvino=quantize_openvino, litert=quantize_litert)[args.format]
-        named = dict(float_layers=args.float_layers) if args.float_layers else {}  # LiteRT's layers have no names
-        count = quantize(source, path, written, Batches(paths, metadata), **named)
+        for_phones = functools.partial(quantize_for_phones, model)
+        quantize = dict(onnx=quantize_onnx, openvino=quantize_openvino).get(args.format, for_phones)
+        count = quantize(source, path, written, Batches(paths, metadata), args.float_layers or ())
     rest = f', the rest in {bfloat16}' if args.precision == 'int8-bf16' else ''
     return f'{count} convolutions in INT8{rest}, calibrated on {len(paths)} images'
 
 
-def in_lower_precision(args, config, metadata, source, path):
-    """Write a verified file in the precision asked for, and return a line on what that costs and brings.
+def in_lower_precision(args, model, config, metadata, source, path):
+    """Write a verified file of a model in the precision asked for, and return a line on what that costs and brings.
 
     Raises:
         InputError: AP falls by more than ``--max-drop``, or it is no faster and there is no ``--force``.
@@ -89,7 +90,7 @@ def in_lower_precision(args, config, metadata, source, path):
     from mfdet.engine.config import set_classes
 
     set_classes(config, metadata['classes'])
-    what = write_lower(args, metadata, source, path)
+    what = write_lower(args, model, metadata, source, path)
     with announced('measuring AP on the test data, before and after'):
         before, after = score(source, config), score(path, config)
     if not before > 0:
@@ -114,7 +115,7 @@ def in_lower_precision(args, config, metadata, source, path):
             f'{args.output}: {args.precision} takes {ratio:.2f} of the time of float32 on this CPU, so it brings no '
             'speed; nothing was written. --force keeps it, for a CPU that may have what this one lacks'
         )
-    ends = dict(onnx='.onnx', openvino='.bin', litert='.tflite')  # of the files with the weights
+    ends = dict(onnx='.onnx', openvino='.bin', litert='.tflite', executorch='.pte')  # of the files with the weights
     sizes = [os.path.getsize(os.path.splitext(file)[0] + ends[args.format]) for file in (path, source)]
     return (
         f'{what}; AP {before:.4f} in float32, {after:.4f} in {args.precision}; {ratio:.2f} of the time of float32 at '

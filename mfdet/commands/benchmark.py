@@ -51,8 +51,8 @@ def build_parser():
         '--precision',
         nargs='+',
         choices=('fp32', 'int8', 'bf16', 'int8-bf16'),
-        help='of onnxruntime and litert (fp32, int8) and openvino (all): convolutions in INT8, bfloat16, or INT8 and '
-        'the rest in bfloat16 (default: fp32)',
+        help='int8: convolutions in INT8 (all but eager and compile); bf16, int8-bf16: all or the rest in bfloat16 '
+        '(openvino) (default: fp32)',
     )
     add = kinds.add_parser
     latency = add('latency', parents=[shared, runtimes], help='backbones over image sizes, with a plot')

@@ -48,7 +48,7 @@ def build_parser():
         '--precision',
         choices=PRECISIONS,
         default='fp32',
-        help='number format: int8 (onnx, openvino, litert), bf16 and int8-bf16 (openvino) are kept if AP holds and '
+        help='number format: int8 (not weights, coreml), bf16 and int8-bf16 (openvino) are kept if AP holds and '
         'they are faster here; fp16 (weights, openvino) halves the file, which computes in float32',
     )
     parser.add_argument(
@@ -174,7 +174,7 @@ def export_detector(args, model, config, classes, folder):
     )
     if args.precision in MEASURED:
         source, path = path, os.path.join(folder, f'lower{SUFFIXES[args.format]}')
-        line = in_lower_precision(args, config, metadata, source, path)
+        line = in_lower_precision(args, model, config, metadata, source, path)
     stem = os.path.splitext(os.path.basename(path))[0]
     return [f'{stem}.bin', f'{stem}.xml'] if args.format == 'openvino' else [stem + SUFFIXES[args.format]], line
 

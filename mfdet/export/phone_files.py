@@ -5,8 +5,8 @@ import textwrap
 
 from mfdet.errors import InputError
 from mfdet.export.coreml import export_coreml
-from mfdet.export.executorch import export_executorch
-from mfdet.export.litert import export_litert
+from mfdet.export.executorch import export_executorch, quantize_executorch
+from mfdet.export.litert import export_litert, quantize_litert
 from mfdet.export.phone_graph import build_phone_graph
 
 KINDS = {  # with the layout of the images
@@ -41,3 +41,26 @@ def export_for_phones(model, metadata, path):
     except Exception as error:  # a converter may fail in any way, over any operation
         reason = textwrap.shorten(str(error), 300, placeholder=' ...')
         raise InputError(f'{os.path.basename(path)}: the converter fails on this model: {reason}') from error
+
+
+def quantize_for_phones(model, source, path, metadata, inputs, float_layers=()):
+    """Write a detector in INT8 as the kind of file that the path's ending says, .tflite or .pte.
+
+    Args:
+        model: the detector; it is left as it is.
+        source: its file in float32, of which LiteRT's is made.
+        path: the file to write.
+        metadata: of the file to write, with ``precision``.
+        inputs: sequence of dicts of name to array, prepared images to measure the ranges of activations on.
+        float_layers: names of layers or parts of the model whose convolutions stay as they are; none for LiteRT.
+
+    Returns:
+        The number of convolutions in INT8.
+
+    Raises:
+        InputError: a package is missing, or there is no layer of a name.
+    """
+    if os.path.splitext(path)[1] == '.tflite':
+        return quantize_litert(source, path, metadata, inputs)
+    graph, more = build_phone_graph(model, metadata['normalized'])
+    return quantize_executorch(graph, path, metadata | more, inputs, float_layers)

@@ -258,7 +258,7 @@ def test_bfloat16_that_this_cpu_does_not_compute_in_is_kept_by_force_alone(monke
     assert export.main(['c.py', 'c.pth', '--format', 'openvino', '--precision', 'bf16', '--output', 'a.xml']) == 2
     assert '--precision bf16: this CPU does not compute in bfloat16' in capsys.readouterr().err
     args = argparse.Namespace(output='a.xml', precision='bf16', force=True)
-    assert 'float32, as this CPU does not compute in bfloat16' in write_lower(args, {}, 'model.xml', 'lower.xml')
+    assert 'float32, as this CPU does not compute in bfloat16' in write_lower(args, None, {}, 'model.xml', 'lower.xml')
 
 
 def test_the_ratio_is_of_the_first_to_the_second(monkeypatch):

@@ -4,7 +4,6 @@ import shutil
 
 import pytest
 import torch
-from torch import nn
 
 from mfdet.benchmark.runtimes import with_precisions
 from mfdet.commands import export
@@ -14,10 +13,6 @@ from mfdet.runtime import Detector, read_image
 from tests.helpers import phones
 
 pytest.importorskip('litert_torch', reason='needs requirements-phones.txt: make phones')
-
-
-def without_checksum(detector):
-    return {key: value for key, value in detector.metadata.items() if key != 'checksum'}
 
 
 @pytest.fixture(scope='module')
@@ -70,20 +65,9 @@ def test_int8_is_of_the_convolutions_of_maps_alone(path, data, tmp_path):
     assert content.count(b'mfdet-crc32:') == 1  # what the checksum is put into is what is read
     assert b'mfdet-crc32:00000000' not in content
     quantized = Detector(target)
-    assert without_checksum(quantized) == dict(without_checksum(source), precision='int8')
+    assert phones.without_checksum(quantized) == dict(phones.without_checksum(source), precision='int8')
     picture = read_image(images[0])
     assert quantized(picture).scores[0] == pytest.approx(source(picture).scores[0], abs=0.1)
-
-
-class Normed(nn.Module):
-    """Convolutions with group norms, as in the head of RetinaNet, with the inputs of a detector."""
-
-    def __init__(self):
-        super().__init__()
-        self.layers = nn.Sequential(nn.Conv2d(3, 16, 3), nn.GroupNorm(8, 16), nn.Conv2d(16, 16, 3), nn.GroupNorm(8, 16))
-
-    def forward(self, images, sizes):
-        return dict(map=self.layers(images.permute(0, 3, 1, 2)))
 
 
 def test_means_of_group_norms_are_not_in_int8(tmp_path):
@@ -93,7 +77,7 @@ def test_means_of_group_norms_are_not_in_int8(tmp_path):
     from mfdet.export.litert import quantized_operations, read_content
 
     inputs, path = dict(images=torch.randn(1, 24, 32, 3), sizes=torch.tensor([[24.0, 32.0]])), tmp_path / 'm.tflite'
-    program = for_xnnpack(Normed().eval().requires_grad_(False), **inputs)
+    program = for_xnnpack(phones.Normed('NHWC').eval().requires_grad_(False), **inputs)
     litert_torch.convert(program, sample_kwargs=inputs, strict_export=False).export(str(path))
     model = read_content(path)
     kinds = [model.operatorCodes[operation.opcodeIndex].builtinCode for operation in model.subgraphs[0].operators]

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from torch import nn
 
 from mfdet.commands import export, test
 from mfdet.detector import load_detector
@@ -14,6 +15,24 @@ PICTURES = [
     np.random.default_rng(i).integers(256, size=(*size, 3), dtype=np.uint8)
     for i, size in enumerate([(80, 100), (60, 300), (300, 60)])
 ]
+
+
+class Normed(nn.Module):
+    """Convolutions with group norms, as in the head of RetinaNet, with the inputs of a detector."""
+
+    def __init__(self, layout):
+        super().__init__()
+        self.layout = layout
+        self.layers = nn.Sequential(nn.Conv2d(3, 16, 3), nn.GroupNorm(8, 16), nn.Conv2d(16, 16, 3), nn.GroupNorm(8, 16))
+
+    def forward(self, images, sizes):
+        """Return a map of images (1, H, W, 3) or (1, 3, H, W)."""
+        return dict(map=self.layers(images.permute(0, 3, 1, 2) if self.layout == 'NHWC' else images))
+
+
+def without_checksum(detector):
+    """Return the metadata of a detector, without what no two files have alike."""
+    return {key: value for key, value in detector.metadata.items() if key != 'checksum'}
 
 
 def exported(trained, kind, suffix, folder, *options):
