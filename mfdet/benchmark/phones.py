@@ -23,9 +23,10 @@ def function_of(runtime, name, model, inputs, folder, threads):
     suffix = PHONES[runtime]
     path = os.path.join(folder, name + suffix)
     metadata = dict(version='0', normalized=True, fixed_size=inputs['images'].shape[2:])
-    if not os.path.exists(path):
+    int8 = runtime.endswith('-int8')
+    if not os.path.exists(path) and not (int8 and suffix == '.pte'):  # that is made of the model, LiteRT's of its file
         export_for_phones(model, metadata, path)
-    if runtime.endswith('-int8'):
+    if int8:
         source, path = path, os.path.join(folder, f'{name}-int8{suffix}')
         quantize_for_phones(model, source, path, metadata, [inputs])  # the ranges of noise, for timing alone
     kind = MODELS[suffix]

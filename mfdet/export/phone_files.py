@@ -1,11 +1,13 @@
 """Files for phones, of each kind, of a detector."""
 
+import contextlib
 import os
 import textwrap
 
 from mfdet.errors import InputError
 from mfdet.export.coreml import export_coreml
-from mfdet.export.executorch import export_executorch, quantize_executorch
+from mfdet.export.executorch import export_executorch
+from mfdet.export.executorch_int8 import quantize_executorch
 from mfdet.export.litert import export_litert, quantize_litert
 from mfdet.export.phone_graph import build_phone_graph
 
@@ -14,6 +16,22 @@ KINDS = {  # with the layout of the images
     '.pte': (export_executorch, 'NCHW'),
     '.mlpackage': (export_coreml, 'NCHW'),
 }
+
+
+@contextlib.contextmanager
+def converting(path):
+    """Name the file where a converter fails, which it may in any way, over any operation.
+
+    Raises:
+        InputError: it does.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        reason = textwrap.shorten(str(error), 300, placeholder=' ...')
+        raise InputError(f'{os.path.basename(path)}: the converter fails on this model: {reason}') from error
 
 
 def export_for_phones(model, metadata, path):
@@ -34,13 +52,8 @@ def export_for_phones(model, metadata, path):
     """
     export, layout = KINDS[os.path.splitext(path)[1]]
     graph, more = build_phone_graph(model, metadata['normalized'], layout)
-    try:
+    with converting(path):
         return export(graph, metadata | more, path)
-    except InputError:
-        raise
-    except Exception as error:  # a converter may fail in any way, over any operation
-        reason = textwrap.shorten(str(error), 300, placeholder=' ...')
-        raise InputError(f'{os.path.basename(path)}: the converter fails on this model: {reason}') from error
 
 
 def quantize_for_phones(model, source, path, metadata, inputs, float_layers=()):
@@ -52,15 +65,17 @@ def quantize_for_phones(model, source, path, metadata, inputs, float_layers=()):
         path: the file to write.
         metadata: of the file to write, with ``precision``.
         inputs: sequence of dicts of name to array, prepared images to measure the ranges of activations on.
-        float_layers: names of layers or parts of the model whose convolutions stay as they are; none for LiteRT.
+        float_layers: names of layers or parts of the model that stay as they are; none for LiteRT.
 
     Returns:
         The number of convolutions in INT8.
 
     Raises:
-        InputError: a package is missing, or there is no layer of a name.
+        InputError: a package is missing, there is no layer of a name, or it cannot be converted.
     """
     if os.path.splitext(path)[1] == '.tflite':
-        return quantize_litert(source, path, metadata, inputs)
+        with converting(path):
+            return quantize_litert(source, path, metadata, inputs)
     graph, more = build_phone_graph(model, metadata['normalized'])
-    return quantize_executorch(graph, path, metadata | more, inputs, float_layers)
+    with converting(path):
+        return quantize_executorch(graph, path, metadata | more, inputs, float_layers)

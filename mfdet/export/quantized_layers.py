@@ -27,7 +27,7 @@ def chosen(layers, names):
         operations = [layers[layer] for layer in layers if layer == name or layer.startswith(f'{name}.')]
         if not operations:
             raise InputError(
-                f'--float-layers {name}: no convolution is called so, nor what holds one; they are '
+                f'--float-layers {name}: no layer in INT8 has this name or is in a part of it; those layers are '
                 f'{listed(list(layers))}'
             )
         found.update(*operations)

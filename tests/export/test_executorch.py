@@ -3,16 +3,17 @@
 import importlib.util
 import shutil
 
+import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from mfdet.benchmark.runtimes import with_precisions
 from mfdet.commands import export
-from mfdet.errors import InputError
 from mfdet.export.calibration import calibration_images
-from mfdet.export.executorch import CONVOLUTION, LINEAR, left_in_float, unshare, worth_int8
+from mfdet.export.executorch import inputs_of, traced
+from mfdet.export.executorch_int8 import CONVOLUTION, LARGE, LINEAR, layers_for_int8, parameters, unshare
 from mfdet.export.phone_graph import build_phone_graph
-from mfdet.export.xnnpack import for_xnnpack
 from mfdet.runtime import Detector, read_image
 from tests.helpers import phones
 
@@ -21,11 +22,16 @@ with_executorch = pytest.mark.skipif(
 )
 
 
-def traced(graph, *size):
-    """Return a graph as the quantiser gets it, and its inputs; constants may not be computed yet."""
-    inputs = torch.randn(1, 3, *size), torch.tensor([size], dtype=torch.float32)
+def program_of(graph):
+    """Return a graph as the quantiser gets it, and its inputs."""
+    inputs = inputs_of(dict(fixed_size=[96, 128]))
     with torch.no_grad():
-        return torch.export.export(for_xnnpack(graph, *inputs), inputs).module(), inputs
+        return traced(graph, inputs), inputs
+
+
+@pytest.fixture(scope='module')
+def program(trained):
+    return program_of(build_phone_graph(trained[0])[0])
 
 
 @pytest.fixture(scope='module')
@@ -48,37 +54,62 @@ def test_the_test_command_takes_it(path, trained, data, tmp_path):
     phones.check_test_command(path, trained, data, 'executorch', tmp_path)
 
 
-def test_what_is_left_in_float(trained):
-    model = trained[0]
-    module, _ = traced(build_phone_graph(model)[0], 96, 128)
-    left = left_in_float(module)
-    layers = [node for node in module.graph.nodes if node.target in (CONVOLUTION, LINEAR)]
-    taken = [node for node in layers if node.name not in left]
-    convolutions = [node for node in taken if node.target == CONVOLUTION]
-    assert len(convolutions) > 5
-    assert not any('depthwise' in node.args[1].target for node in taken)
-    assert all(node.meta['val'].shape[2:].numel() > 1 for node in convolutions)
-    assert any(node.target == LINEAR for node in taken)
-    means = [node for node in layers if node.target == LINEAR and node.meta['val'].shape[-1] == 1]  # of layer norms
-    assert means
-    assert not any(node in taken for node in means)
-    part = [node.name for node in convolutions if 'bbox_head' in node.args[1].target]
-    assert left_in_float(module, ['bbox_head']) == left.union(part) > left
-    if phones.is_retinanet(model):
-        classes = left_in_float(module, ['bbox_head.retina_cls']) - left
-        assert len(classes) == 4  # of as many maps, the fifth is of 1×1
-    with pytest.raises(InputError, match='--float-layers nck: no convolution is called so'):
-        left_in_float(module, ['nck'])
+def test_layers_for_int8(program, trained):
+    exported, _ = program
+    layers = layers_for_int8(exported)
+    taken = [node for nodes in layers.values() for node in nodes]
+    others = [node for node in exported.graph.nodes if node.target in (CONVOLUTION, LINEAR) and node not in taken]
+    groups = {
+        node: node.args[6] if len(node.args) > 6 else 1 for node in (*taken, *others) if node.target == CONVOLUTION
+    }
+    assert {groups[node] for node in taken if node in groups} == {1}
+    assert max(groups[node] for node in others if node in groups) > 1  # depthwise
+    weights = {node: node.args[1].meta['val'] for node in (*taken, *others) if node.target == LINEAR}
+    assert min(weights[node].numel() for node in taken if node in weights) >= LARGE
+    assert any(weights[node].shape[0] == 1 for node in others if node in weights)  # the means of layer norms
+    parts = dict(trained[0].named_modules())
+    assert {layer.removesuffix('.layer') for layer in layers} <= set(parts)  # as the form for OpenVINO wraps some
+    if phones.is_retinanet(trained[0]):
+        assert len(layers['bbox_head.retina_cls']) == 5  # of as many maps
+        assert {f'neck.{name}' for name in ('lateral_convs.0.conv', 'fpn_convs.4.conv')} <= set(layers)
 
 
-def test_means_of_group_norms_are_not_worth_int8():
-    module, _ = traced(phones.Normed('NCHW').eval().requires_grad_(False), 24, 32)
-    found = [node for node in module.graph.nodes if node.target == CONVOLUTION]
-    assert [worth_int8(node) for node in found] == [True, False, False, True, False, False]
+def test_coefficients_of_dynamic_relus_are_no_layers_for_int8(program, trained):
+    exported, _ = program
+    computed = [
+        node for node in exported.graph.nodes if node.target == CONVOLUTION and node.args[1].op != 'placeholder'
+    ]
+    names = {name for node in computed for name in parameters(node.args[1], exported.graph_signature)}
+    assert len(names) == (0 if phones.is_retinanet(trained[0]) else 4)
+    assert all(name.endswith('expand.weight') for name in names)
+    assert not set(computed) & {node for nodes in layers_for_int8(exported).values() for node in nodes}
 
 
-def test_no_weights_are_shared_when_they_are_quantised(trained):
-    module, inputs = traced(build_phone_graph(trained[0])[0], 96, 128)
+def test_means_of_group_norms_are_not_in_int8():
+    exported, _ = program_of(phones.Normed('NCHW').eval().requires_grad_(False))
+    found = [node for node in exported.graph.nodes if node.target == CONVOLUTION]
+    taken = [node for nodes in layers_for_int8(exported).values() for node in nodes]
+    assert [node in taken for node in found] == [True, False, False, True, False, False]
+
+
+def test_what_depends_on_images_is_no_weight():
+    class Changing(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.randn(64, 64))
+
+        def forward(self, images, sizes):
+            return F.linear(images, self.weight) + F.linear(images, self.weight * sizes.sum())
+
+    exported = torch.export.export(Changing(), (torch.randn(2, 64), torch.ones(1, 2)))
+    first, second = (node for node in exported.graph.nodes if node.target == LINEAR)
+    assert list(layers_for_int8(exported).values()) == [[first]]
+    assert parameters(second.args[1], exported.graph_signature) == []
+
+
+def test_no_weights_are_shared_when_they_are_quantised(program):
+    exported, inputs = program
+    module = exported.module()
     layers = [node for node in module.graph.nodes if node.target in (CONVOLUTION, LINEAR)]
 
     def names():
@@ -95,20 +126,25 @@ def test_no_weights_are_shared_when_they_are_quantised(trained):
 
 
 @with_executorch
-def test_int8_by_the_command(path, trained, data, tmp_path, monkeypatch, capsys):
+def test_int8_by_the_command(path, program, trained, data, tmp_path, monkeypatch, capsys):
     _, config, checkpoint = trained
+    nodes = [node for nodes in layers_for_int8(program[0]).values() for node in nodes]
+    count = sum(node.target == CONVOLUTION for node in nodes) - 1  # the stem's
     monkeypatch.setattr('mfdet.export.phone_files.export_for_phones', lambda *args: (shutil.copy(path, args[2]), None))
     monkeypatch.setattr('mfdet.benchmark.quantized.score', lambda path, config: 0.5)
     args = [config, checkpoint, '--format', 'executorch', '--fixed-size', 128, 128, '--output', tmp_path / 'int8.pte']
     args += ['--precision', 'int8', '--calibration', data[1] / 'images', '--force', *data]
+    args += ['--float-layers', 'backbone.stem']
     if not Detector(path).metadata['normalized']:
         args.append('--preprocess')
     assert export.main([str(arg) for arg in args]) == 0
-    assert 'convolutions in INT8, calibrated on' in capsys.readouterr().out
+    assert f'{count} convolutions in INT8, calibrated on' in capsys.readouterr().out
     assert [item.name for item in tmp_path.iterdir()] == ['int8.pte']
     assert (tmp_path / 'int8.pte').stat().st_size < 0.7 * path.stat().st_size
     source, quantized = Detector(path), Detector(tmp_path / 'int8.pte')
     assert phones.without_checksum(quantized) == dict(phones.without_checksum(source), precision='int8')
+    outputs = quantized._model.run(np.zeros((1, 3, 128, 128), np.float32), np.array([[128, 128]]))
+    assert [output.dtype for output in outputs] == [np.float32, np.float32, np.int64]
     picture = read_image(calibration_images(data[1] / 'images')[0])
     scores = quantized(picture).scores[0], source(picture).scores[0]
     assert scores[0] == pytest.approx(scores[1], abs=0.1)
