@@ -115,8 +115,8 @@ def in_lower_precision(args, model, config, metadata, source, path):
             f'{args.output}: {args.precision} takes {ratio:.2f} of the time of float32 on this CPU, so it brings no '
             'speed; nothing was written. --force keeps it, for a CPU that may have what this one lacks'
         )
-    ends = dict(onnx='.onnx', openvino='.bin', litert='.tflite', executorch='.pte')  # of the files with the weights
-    sizes = [os.path.getsize(os.path.splitext(file)[0] + ends[args.format]) for file in (path, source)]
+    weights = [f'{file.removesuffix(".xml")}.bin' if args.format == 'openvino' else file for file in (path, source)]
+    sizes = [os.path.getsize(file) for file in weights]
     return (
         f'{what}; AP {before:.4f} in float32, {after:.4f} in {args.precision}; {ratio:.2f} of the time of float32 at '
         f'the test size on one thread, {sizes[0] / sizes[1]:.2f} of its size'

@@ -42,15 +42,13 @@ def layers_for_int8(exported):
     """
     layers = {}
     for node in exported.graph.nodes:
-        if node.target not in (CONVOLUTION, LINEAR):
-            continue
-        names, weight = parameters(node.args[1], exported.graph_signature), node.args[1]
         if node.target == LINEAR:
-            wanted = names and weight.meta['val'].numel() >= LARGE
+            wanted = node.args[1].meta['val'].numel() >= LARGE
         else:
             groups = node.args[6] if len(node.args) > 6 else 1
-            wanted = names and weight.op == 'placeholder' and groups == 1
-        if wanted:
+            wanted = node.target == CONVOLUTION and node.args[1].op == 'placeholder' and groups == 1
+        names = parameters(node.args[1], exported.graph_signature) if wanted else []
+        if names:
             layers.setdefault(layer_of(names[0].removeprefix(MODEL)), []).append(node)
     return layers
 

@@ -73,9 +73,8 @@ def quantize_for_phones(model, source, path, metadata, inputs, float_layers=()):
     Raises:
         InputError: a package is missing, there is no layer of a name, or it cannot be converted.
     """
-    if os.path.splitext(path)[1] == '.tflite':
-        with converting(path):
-            return quantize_litert(source, path, metadata, inputs)
-    graph, more = build_phone_graph(model, metadata['normalized'])
     with converting(path):
+        if os.path.splitext(path)[1] == '.tflite':
+            return quantize_litert(source, path, metadata, inputs)
+        graph, more = build_phone_graph(model, metadata['normalized'])
         return quantize_executorch(graph, path, metadata | more, inputs, float_layers)

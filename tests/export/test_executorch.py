@@ -1,7 +1,6 @@
 """ExecuTorch files, from checkpoint to detections; `make phones` runs these in their own environment."""
 
 import importlib.util
-import shutil
 
 import numpy as np
 import pytest
@@ -9,7 +8,6 @@ import torch
 import torch.nn.functional as F
 
 from mfdet.benchmark.runtimes import with_precisions
-from mfdet.commands import export
 from mfdet.export.calibration import calibration_images
 from mfdet.export.executorch import inputs_of, traced
 from mfdet.export.executorch_int8 import CONVOLUTION, LARGE, LINEAR, layers_for_int8, parameters, unshare
@@ -92,19 +90,21 @@ def test_means_of_group_norms_are_not_in_int8():
     assert [node in taken for node in found] == [True, False, False, True, False, False]
 
 
-def test_what_depends_on_images_is_no_weight():
-    class Changing(torch.nn.Module):
+def test_what_depends_on_images_and_what_is_no_parameter_is_no_weight():
+    class Sum(torch.nn.Module):
         def __init__(self):
             super().__init__()
             self.weight = torch.nn.Parameter(torch.randn(64, 64))
 
         def forward(self, images, sizes):
-            return F.linear(images, self.weight) + F.linear(images, self.weight * sizes.sum())
+            weights = self.weight, self.weight * sizes.sum(), torch.full((64, 64), 1 / 64)
+            return sum(F.linear(images, weight) for weight in weights)
 
-    exported = torch.export.export(Changing(), (torch.randn(2, 64), torch.ones(1, 2)))
-    first, second = (node for node in exported.graph.nodes if node.target == LINEAR)
+    exported = torch.export.export(Sum(), (torch.randn(2, 64), torch.ones(1, 2)))
+    first, changing, mean = (node for node in exported.graph.nodes if node.target == LINEAR)
     assert list(layers_for_int8(exported).values()) == [[first]]
-    assert parameters(second.args[1], exported.graph_signature) == []
+    for node in (changing, mean):
+        assert parameters(node.args[1], exported.graph_signature) == []
 
 
 def test_no_weights_are_shared_when_they_are_quantised(program):
@@ -127,21 +127,13 @@ def test_no_weights_are_shared_when_they_are_quantised(program):
 
 @with_executorch
 def test_int8_by_the_command(path, program, trained, data, tmp_path, monkeypatch, capsys):
-    _, config, checkpoint = trained
     nodes = [node for nodes in layers_for_int8(program[0]).values() for node in nodes]
     count = sum(node.target == CONVOLUTION for node in nodes) - 1  # the stem's
-    monkeypatch.setattr('mfdet.export.phone_files.export_for_phones', lambda *args: (shutil.copy(path, args[2]), None))
-    monkeypatch.setattr('mfdet.benchmark.quantized.score', lambda path, config: 0.5)
-    args = [config, checkpoint, '--format', 'executorch', '--fixed-size', 128, 128, '--output', tmp_path / 'int8.pte']
-    args += ['--precision', 'int8', '--calibration', data[1] / 'images', '--force', *data]
-    args += ['--float-layers', 'backbone.stem']
-    if not Detector(path).metadata['normalized']:
-        args.append('--preprocess')
-    assert export.main([str(arg) for arg in args]) == 0
+    options = '--float-layers', 'backbone.stem'
+    output, _ = phones.int8_by_the_command(path, trained, 'executorch', data, tmp_path, monkeypatch, *options)
     assert f'{count} convolutions in INT8, calibrated on' in capsys.readouterr().out
-    assert [item.name for item in tmp_path.iterdir()] == ['int8.pte']
-    assert (tmp_path / 'int8.pte').stat().st_size < 0.7 * path.stat().st_size
-    source, quantized = Detector(path), Detector(tmp_path / 'int8.pte')
+    assert output.stat().st_size < 0.7 * path.stat().st_size
+    source, quantized = Detector(path), Detector(output)
     assert phones.without_checksum(quantized) == dict(phones.without_checksum(source), precision='int8')
     outputs = quantized._model.run(np.zeros((1, 3, 128, 128), np.float32), np.array([[128, 128]]))
     assert [output.dtype for output in outputs] == [np.float32, np.float32, np.int64]

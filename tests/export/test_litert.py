@@ -1,7 +1,5 @@
 """LiteRT files, from checkpoint to detections; `make phones` runs these in their own environment."""
 
-import shutil
-
 import pytest
 import torch
 
@@ -86,18 +84,9 @@ def test_means_of_group_norms_are_not_in_int8(tmp_path):
 
 
 def test_int8_by_the_command(path, trained, data, tmp_path, monkeypatch, capsys):
-    _, config, checkpoint = trained
-    monkeypatch.setattr('mfdet.export.phone_files.export_for_phones', lambda *args: (shutil.copy(path, args[2]), None))
-    monkeypatch.setattr('mfdet.benchmark.quantized.score', lambda path, config: 0.5)
-    args = [config, checkpoint, '--format', 'litert', '--fixed-size', 128, 128, '--output', tmp_path / 'int8.tflite']
-    args += ['--precision', 'int8', '--calibration', data[1] / 'images', '--force', *data]
-    if not Detector(path).metadata['normalized']:
-        args.append('--preprocess')
-    assert export.main([str(arg) for arg in args]) == 0
+    _, args = phones.int8_by_the_command(path, trained, 'litert', data, tmp_path, monkeypatch)
     assert 'convolutions in INT8, calibrated on' in capsys.readouterr().out
-    assert [item.name for item in tmp_path.iterdir()] == ['int8.tflite']
-    assert Detector(tmp_path / 'int8.tflite').metadata['precision'] == 'int8'
-    assert export.main([*map(str, args), '--float-layers', 'neck']) == 2
+    assert export.main([*args, '--float-layers', 'neck']) == 2
     error = capsys.readouterr().err
     assert '--float-layers: a LiteRT file does not keep the names of layers' in error
     assert 'loading' not in error  # said at once

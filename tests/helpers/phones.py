@@ -1,6 +1,7 @@
 """What is asked of files for phones of either kind."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -44,6 +45,23 @@ def exported(trained, kind, suffix, folder, *options):
     assert export.main([str(arg) for arg in args]) == 0
     assert [item.name for item in folder.iterdir()] == [path.name]
     return path
+
+
+def int8_by_the_command(path, trained, kind, data, folder, monkeypatch, *options):
+    """Make an INT8 file of a float one that is there, without measuring AP; return it and the arguments."""
+    _, config, checkpoint = trained
+    monkeypatch.setattr('mfdet.export.phone_files.export_for_phones', lambda *args: (shutil.copy(path, args[2]), None))
+    monkeypatch.setattr('mfdet.benchmark.quantized.score', lambda path, config: 0.5)
+    output = folder / f'int8{path.suffix}'
+    args = [config, checkpoint, '--format', kind, '--fixed-size', 128, 128, '--output', output, '--precision', 'int8']
+    args += ['--calibration', data[1] / 'images', '--force', *data, *options]
+    if not Detector(path).metadata['normalized']:
+        args.append('--preprocess')
+    args = [str(arg) for arg in args]
+    assert export.main(args) == 0
+    assert [item.name for item in folder.iterdir()] == [output.name]
+    assert Detector(output).metadata['precision'] == 'int8'
+    return output, args
 
 
 def is_retinanet(model):
