@@ -76,6 +76,20 @@ def unshare(module):
     module.recompile()
 
 
+def dequantize_per_user(module):
+    """Give each user of a tensor in INT8 a conversion to float32 of its own, in place.
+
+    Where one of two users wants another layout, ExecuTorch 1.5 moves the conversion they share behind its change, for
+    the other as well, so that a graph whose output it is stops as it runs.
+    """
+    dequantize = torch.ops.quantized_decomposed.dequantize_per_tensor.default
+    for node in [node for node in module.graph.nodes if node.target == dequantize]:
+        for user in list(node.users)[1:]:
+            with module.graph.inserting_before(user):
+                user.replace_input_with(node, module.graph.node_copy(node))
+    module.recompile()
+
+
 def quantize_executorch(graph, path, metadata, inputs, float_layers=()):
     """Write an ExecuTorch detector in INT8: convolutions with fixed ranges, linear layers with those of each input.
 
@@ -119,5 +133,7 @@ def quantize_executorch(graph, path, metadata, inputs, float_layers=()):
         module = prepare_pt2e(module, quantizer)
         for entry in inputs:
             module(torch.from_numpy(entry['images']), torch.from_numpy(entry['sizes']).float())
-        write_program(own_constants(torch.export.export(convert_pt2e(module), example)), metadata, path)
+        module = convert_pt2e(module)
+        dequantize_per_user(module)
+        write_program(own_constants(torch.export.export(module, example)), metadata, path)
     return list(taken.values()).count(CONVOLUTION)

@@ -10,7 +10,15 @@ import torch.nn.functional as F
 from mfdet.benchmark.runtimes import with_precisions
 from mfdet.export.calibration import calibration_images
 from mfdet.export.executorch import inputs_of, traced
-from mfdet.export.executorch_int8 import CONVOLUTION, LARGE, LINEAR, layers_for_int8, parameters, unshare
+from mfdet.export.executorch_int8 import (
+    CONVOLUTION,
+    LARGE,
+    LINEAR,
+    layers_for_int8,
+    parameters,
+    quantize_executorch,
+    unshare,
+)
 from mfdet.export.phone_graph import build_phone_graph
 from mfdet.runtime import Detector, read_image
 from tests.helpers import phones
@@ -141,6 +149,31 @@ def test_int8_by_the_command(path, program, trained, data, tmp_path, monkeypatch
     scores = quantized(picture).scores[0], source(picture).scores[0]
     assert scores[0] == pytest.approx(scores[1], abs=0.1)
     assert scores[0] != pytest.approx(scores[1], abs=1e-5)
+
+
+@with_executorch
+def test_int8_values_are_right_in_two_layouts(tmp_path):
+    """A map of an INT8 convolution is both an output and, in XNNPACK's layout, a factor."""
+    from executorch.runtime import Runtime
+
+    class Masked(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = torch.nn.Conv2d(3, 8, 3, padding=1)
+
+        def forward(self, images, sizes):
+            found = self.layer(images)
+            return found, found * images[:, :1].abs()
+
+    torch.manual_seed(0)
+    graph, path = Masked().eval().requires_grad_(False), str(tmp_path / 'masked.pte')
+    images, sizes = inputs_of(dict(fixed_size=[32, 64]))
+    entry = dict(images=images.numpy(), sizes=sizes.numpy())
+    assert quantize_executorch(graph, path, dict(fixed_size=[32, 64]), [entry]) == 1
+    found = Runtime.get().load_program(path).load_method('forward').execute([images, sizes])
+    for value, expected in zip(found, graph(images, sizes), strict=True):
+        assert not value.equal(expected)
+        torch.testing.assert_close(value, expected, rtol=0, atol=0.03 * expected.abs().max().item())
 
 
 def test_int8_is_timed():
