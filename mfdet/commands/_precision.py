@@ -6,6 +6,7 @@ import os
 from mfdet.commands._run import announced
 from mfdet.errors import InputError
 from mfdet.export.calibration import Batches, calibration_images, check_ai_edge_quantizer, check_nncf
+from mfdet.values import listed
 
 PRECISIONS = dict(  # with the formats that have them
     fp32=('weights', 'onnx', 'openvino', 'litert', 'executorch', 'coreml'),
@@ -56,6 +57,18 @@ def check_precision(args):
     for option in ('calibration', 'float_layers'):
         if getattr(args, option) and not args.precision.startswith('int8'):
             raise InputError(f'--{option.replace("_", "-")} goes with --precision int8 or int8-bf16')
+
+
+def check_float_layers(names, model):
+    """Check that a model has the parts that names of its layers begin with, before it is converted.
+
+    Raises:
+        InputError: it has not.
+    """
+    parts = [name for name, part in model.named_children() if any(True for _ in part.parameters())]
+    for name in names or ():
+        if name.partition('.')[0] not in parts:
+            raise InputError(f'--float-layers {name}: the model has no such part; its parts are {listed(parts)}')
 
 
 def write_lower(args, model, metadata, source, path):

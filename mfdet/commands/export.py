@@ -7,7 +7,7 @@ import sys
 import tempfile
 
 from mfdet.commands._detection import data_pair
-from mfdet.commands._precision import MEASURED, PRECISIONS, check_precision, in_lower_precision
+from mfdet.commands._precision import MEASURED, PRECISIONS, check_float_layers, check_precision, in_lower_precision
 from mfdet.commands._run import add_config_options, announced, command, new_parser
 from mfdet.commands.train import add_data_options
 from mfdet.compat import check_environment
@@ -249,6 +249,7 @@ def run(args):
 
     with announced(f'loading {args.checkpoint}'):
         model, config, classes = load_model(args.config, args.checkpoint, args.cfg_options)
+    check_float_layers(args.float_layers, model)
     if args.precision in MEASURED and 'bbox_head' in config.model:  # its AP is measured, so the data must be there
         set_data(config, args.data_root, val=data_pair(args, 'val'))
         check_data(config, ('test',))

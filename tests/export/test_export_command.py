@@ -492,6 +492,17 @@ def test_mistakes_end_with_one_sentence_and_2(capsys, options, says):
     assert says in capsys.readouterr().err
 
 
+def test_a_part_that_the_model_has_not_is_said_before_it_is_converted(trained, data, tmp_path, monkeypatch, capsys):
+    _, config, checkpoint = trained
+    monkeypatch.setattr(export, 'export_detector', None)
+    options = ['--precision', 'int8', '--calibration', data[1] / 'images', '--float-layers', 'backbone.stem', 'head']
+    assert run(config, checkpoint, '--format', 'onnx', '--output', tmp_path / 'a.onnx', *options, *data) == 2
+    says = capsys.readouterr().err
+    assert '--float-layers head: the model has no such part; its parts are backbone' in says
+    assert 'bbox_head' in says
+    assert not list(tmp_path.iterdir())
+
+
 def test_without_torch_it_says_what_to_install():
     code = 'import sys; sys.modules["torch"] = None; from mfdet.cli import main; sys.exit(main(sys.argv[1:]))'
     words = ['export', 'config.py', 'run.pth', '--format', 'onnx', '--output', 'a.onnx']
