@@ -139,7 +139,10 @@ def write_phone_graph(args, model, metadata, stem):
 
 
 def export_detector(args, model, config, classes, folder):
-    """Write a detector into a folder, verify it there, and return the names of its files and a line about it."""
+    """Write a detector into a folder, verify it there, and return its files in it and a line about it.
+
+    They have the output's name, which is the one in sentences on what is wrong with them.
+    """
     from mfdet.engine.exported_model import check_fits
     from mfdet.export.metadata import describe
     from mfdet.export.verify import verify
@@ -152,8 +155,9 @@ def export_detector(args, model, config, classes, folder):
     if args.precision == 'fp16':  # weights of 11 bits cannot agree to 1e-4
         tolerances = dict(box_tolerance=1.0, score_tolerance=0.02)
 
-    def write_and_verify(stem):
-        stem, run = os.path.join(folder, stem), None
+    def write_and_verify(part):
+        os.mkdir(os.path.join(folder, part))
+        stem, run = os.path.join(folder, part, os.path.splitext(os.path.basename(args.output))[0]), None
         if args.format in PHONES:
             path, run = write_phone_graph(args, model, metadata, stem)
         else:
@@ -161,7 +165,7 @@ def export_detector(args, model, config, classes, folder):
         with announced(COMPARING):
             return path, verify(model, run or Detector(path).run, metadata, args.output, **tolerances)
 
-    path, (box_error, score_error, compared) = write_and_verify('model')
+    path, (box_error, score_error, compared) = write_and_verify('export')
     if not compared:  # nothing scored above the threshold: compare without one, then keep the file with it
         print('it finds nothing, so the comparison is made once more without a score threshold', file=sys.stderr)
         threshold = model.test_cfg.score_thr
@@ -173,9 +177,9 @@ def export_detector(args, model, config, classes, folder):
         f'boxes within {box_error:.1e} pixels, scores within {score_error:.1e}'
     )
     if args.precision in MEASURED:
-        source, path = path, os.path.join(folder, f'lower{SUFFIXES[args.format]}')
+        source, path = path, os.path.join(folder, os.path.basename(path))
         line = in_lower_precision(args, model, config, metadata, source, path)
-    stem = os.path.splitext(os.path.basename(path))[0]
+    stem = os.path.splitext(os.path.relpath(path, folder))[0]
     return [f'{stem}.bin', f'{stem}.xml'] if args.format == 'openvino' else [stem + SUFFIXES[args.format]], line
 
 

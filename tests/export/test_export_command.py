@@ -289,7 +289,9 @@ def test_a_lower_precision_that_loses_too_much_or_gains_nothing_is_not_written(
     monkeypatch.setattr('mfdet.benchmark.quantized.score', lambda path, config: next(measured['aps']))
     monkeypatch.setattr(
         'mfdet.benchmark.quantized.speed_ratio',
-        lambda first, second, metadata: next(measured['ratios']) if 'lower' in first and 'model' in second else None,
+        lambda first, second, metadata: (
+            next(measured['ratios']) if Detector(first).metadata['precision'] == 'int8' and first != second else None
+        ),
     )
     inside = ['--preprocess'] if not Detector(onnx_file).metadata['normalized'] else []
     options = ['--format', 'onnx', '--precision', 'int8', '--calibration', data[1] / 'images', *inside, *data]
@@ -303,6 +305,24 @@ def test_a_lower_precision_that_loses_too_much_or_gains_nothing_is_not_written(
     assert 'AP 0.5000 in float32, 0.4950 in int8; 0.70 of the time of float32' in capsys.readouterr().out
     assert sorted(item.name for item in tmp_path.iterdir()) == ['a.onnx', 'b.onnx']
     assert Detector(tmp_path / 'b.onnx').metadata['precision'] == 'int8'
+
+
+def test_a_file_in_int8_that_does_not_run_has_the_name_of_the_output(
+    trained, onnx_file, data, tmp_path, monkeypatch, capsys
+):
+    _, config, checkpoint = trained
+    monkeypatch.setattr(
+        'mfdet.export.onnx.export_onnx', lambda graph, metadata, path, optimize: shutil.copy(onnx_file, path)
+    )
+    monkeypatch.setattr(
+        'mfdet.commands._precision.write_lower', lambda args, model, metadata, source, path: open(path, 'x').close()
+    )
+    monkeypatch.setattr('mfdet.benchmark.quantized.score', lambda path, config: Detector(path))
+    inside = ['--preprocess'] if not Detector(onnx_file).metadata['normalized'] else []
+    options = ['--precision', 'int8', '--calibration', data[1] / 'images', *inside, *data]
+    assert run(config, checkpoint, '--format', 'onnx', '--output', tmp_path / 'cells.onnx', *options) == 2
+    assert re.search(r'^error: [^ ]*cells.onnx: ', capsys.readouterr().err, re.MULTILINE)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(('half', 'tolerance'), [(False, 1e-4), (True, 0.02)])
