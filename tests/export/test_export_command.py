@@ -470,10 +470,10 @@ def test_a_model_that_finds_nothing_is_compared_without_its_threshold(trained, t
         'mfdet.export.onnx.export_onnx', lambda graph, metadata, path, optimize: open(path, 'w').close()
     )
     monkeypatch.setattr('mfdet.export.openvino.convert_to_openvino', write)
-    monkeypatch.setattr('mfdet.runtime.Detector', lambda path: type('Nothing', (), {'run': path[-9:]}))
+    monkeypatch.setattr('mfdet.runtime.Detector', lambda path: type('Nothing', (), {'run': path.split('/')[-2:]}))
     monkeypatch.setattr('mfdet.export.verify.verify', check)
     assert run(config, checkpoint, '--format', 'openvino', '--output', tmp_path / 'a.xml') == 0
-    assert written == [('model.xml', 0.05, 0.05), ('probe.xml', 0.0, 0.0)]
+    assert written == [(['export', 'a.xml'], 0.05, 0.05), (['probe', 'a.xml'], 0.0, 0.0)]
     assert '7 detections agree' in capsys.readouterr().out
     assert sorted(item.name for item in tmp_path.iterdir()) == ['a.bin', 'a.xml']
 
