@@ -65,7 +65,7 @@ def check_float_layers(names, model):
     Raises:
         InputError: it has not.
     """
-    parts = [name for name, part in model.named_children() if any(True for _ in part.parameters())]
+    parts = [name for name, part in model.named_children() if list(part.parameters())]
     for name in names or ():
         if name.partition('.')[0] not in parts:
             raise InputError(f'--float-layers {name}: the model has no such part; its parts are {listed(parts)}')

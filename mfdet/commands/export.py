@@ -253,7 +253,6 @@ def run(args):
 
     with announced(f'loading {args.checkpoint}'):
         model, config, classes = load_model(args.config, args.checkpoint, args.cfg_options)
-    check_float_layers(args.float_layers, model)
     if args.precision in MEASURED and 'bbox_head' in config.model:  # its AP is measured, so the data must be there
         set_data(config, args.data_root, val=data_pair(args, 'val'))
         check_data(config, ('test',))
@@ -266,6 +265,7 @@ def run(args):
             '--preprocess, --precision int8, bf16 and int8-bf16, --fixed-size and --backbone-only are for detectors, '
             'this is a classifier'
         )
+    check_float_layers(args.float_layers, model)
     export = export_classifier if classifier else export_detector
     if args.format == 'weights':
         export = export_model_weights

@@ -278,49 +278,47 @@ def test_a_fixed_size_that_the_test_data_does_not_fit_is_said_at_once(trained, d
     assert 'tracing' not in error
 
 
-def test_a_lower_precision_that_loses_too_much_or_gains_nothing_is_not_written(
-    trained, onnx_file, data, tmp_path, monkeypatch, capsys
-):
+@pytest.fixture
+def int8_arguments(trained, onnx_file, data, monkeypatch):
+    """Arguments of an export in INT8 whose file in float32 is there already."""
     _, config, checkpoint = trained
     monkeypatch.setattr(
         'mfdet.export.onnx.export_onnx', lambda graph, metadata, path, optimize: shutil.copy(onnx_file, path)
     )
-    measured = dict(aps=iter([0.5, 0.48, 0.5, 0.495, 0.5, 0.495, 0.5, 0.495]), ratios=iter([1.2, 1.2, 0.7]))
-    monkeypatch.setattr('mfdet.benchmark.quantized.score', lambda path, config: next(measured['aps']))
-    monkeypatch.setattr(
-        'mfdet.benchmark.quantized.speed_ratio',
-        lambda first, second, metadata: (
-            next(measured['ratios']) if Detector(first).metadata['precision'] == 'int8' and first != second else None
-        ),
-    )
     inside = ['--preprocess'] if not Detector(onnx_file).metadata['normalized'] else []
     options = ['--format', 'onnx', '--precision', 'int8', '--calibration', data[1] / 'images', *inside, *data]
-    assert run(config, checkpoint, '--output', tmp_path / 'a.onnx', *options) == 2
+    return [config, checkpoint, *options]
+
+
+def test_a_lower_precision_that_loses_too_much_or_gains_nothing_is_not_written(
+    int8_arguments, tmp_path, monkeypatch, capsys
+):
+    measured = dict(aps=iter([0.5, 0.48, 0.5, 0.495, 0.5, 0.495, 0.5, 0.495]), ratios=iter([1.2, 1.2, 0.7]))
+    monkeypatch.setattr('mfdet.benchmark.quantized.score', lambda path, config: next(measured['aps']))
+
+    def ratio(first, second, metadata):
+        assert [Detector(path).metadata.get('precision') for path in (first, second)] == ['int8', None]
+        return next(measured['ratios'])
+
+    monkeypatch.setattr('mfdet.benchmark.quantized.speed_ratio', ratio)
+    assert run(*int8_arguments, '--output', tmp_path / 'a.onnx') == 2
     assert 'AP falls from 0.5000 to 0.4800 in int8, by more than --max-drop 1.0' in capsys.readouterr().err
-    assert run(config, checkpoint, '--output', tmp_path / 'a.onnx', *options) == 2
+    assert run(*int8_arguments, '--output', tmp_path / 'a.onnx') == 2
     assert 'int8 takes 1.20 of the time of float32 on this CPU, so it brings no speed' in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
-    assert run(config, checkpoint, '--output', tmp_path / 'a.onnx', *options, '--force') == 0
-    assert run(config, checkpoint, '--output', tmp_path / 'b.onnx', *options) == 0
+    assert run(*int8_arguments, '--output', tmp_path / 'a.onnx', '--force') == 0
+    assert run(*int8_arguments, '--output', tmp_path / 'b.onnx') == 0
     assert 'AP 0.5000 in float32, 0.4950 in int8; 0.70 of the time of float32' in capsys.readouterr().out
     assert sorted(item.name for item in tmp_path.iterdir()) == ['a.onnx', 'b.onnx']
     assert Detector(tmp_path / 'b.onnx').metadata['precision'] == 'int8'
 
 
-def test_a_file_in_int8_that_does_not_run_has_the_name_of_the_output(
-    trained, onnx_file, data, tmp_path, monkeypatch, capsys
-):
-    _, config, checkpoint = trained
-    monkeypatch.setattr(
-        'mfdet.export.onnx.export_onnx', lambda graph, metadata, path, optimize: shutil.copy(onnx_file, path)
-    )
+def test_a_file_in_int8_that_does_not_run_has_the_name_of_the_output(int8_arguments, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(
         'mfdet.commands._precision.write_lower', lambda args, model, metadata, source, path: open(path, 'x').close()
     )
     monkeypatch.setattr('mfdet.benchmark.quantized.score', lambda path, config: Detector(path))
-    inside = ['--preprocess'] if not Detector(onnx_file).metadata['normalized'] else []
-    options = ['--precision', 'int8', '--calibration', data[1] / 'images', *inside, *data]
-    assert run(config, checkpoint, '--format', 'onnx', '--output', tmp_path / 'cells.onnx', *options) == 2
+    assert run(*int8_arguments, '--output', tmp_path / 'cells.onnx') == 2
     assert re.search(r'^error: [^ ]*cells.onnx: ', capsys.readouterr().err, re.MULTILINE)
     assert not list(tmp_path.iterdir())
 
